@@ -1,0 +1,3 @@
+from escadm.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""The agent; asyncio lives here and only here."""

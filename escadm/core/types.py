@@ -1,0 +1,388 @@
+"""The nouns of escadm: frozen values that are parsed once and compared with ``==``.
+
+Standard library only, no I/O. Durations are seconds as floats unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+Address = IPv4Address | IPv6Address
+
+MASTER_CONDITION = "keepalived:master"
+PROMOTION = "drbd:master"
+VRRP_INSTANCE = "ESC"
+
+
+class Role(StrEnum):
+    """The role that a node has *reached*, in the words of ``keepalived_state``."""
+
+    MASTER = "MASTER"
+    BACKUP = "BACKUP"
+    FAULT = "FAULT"
+    STANDALONE = "STANDALONE"
+
+
+class Vrrp(StrEnum):
+    """The last word of keepalived about this node: a proposal, not a role that was reached."""
+
+    UNKNOWN = "UNKNOWN"
+    MASTER = "MASTER"
+    BACKUP = "BACKUP"
+    FAULT = "FAULT"
+    STOP = "STOP"
+
+
+class Kind(StrEnum):
+    """What a unit is, and so which driver starts and stops it."""
+
+    GROUP = "group"
+    PROCESS = "process"
+    UNIT = "unit"
+    DRBD = "drbd"
+    FILESYSTEM = "filesystem"
+    KEEPALIVED = "keepalived"
+    PROMOTION = "promotion"  # the implied unit ``drbd:master``: start = promote, stop = demote
+    CONDITION = "condition"  # the implied unit ``keepalived:master``: VRRP makes it true, we only watch
+
+
+class UnitState(StrEnum):
+    """Where a unit stands in its life; see core/lifecycle.py for the table."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    KILLING = "killing"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+
+
+class Secret(str):
+    """A string that never shows itself: repr and str are masked; ``reveal()`` gives the text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def reveal(self) -> str:
+        """The text itself, for the one file that needs it."""
+        return "".join(self)
+
+
+# --- how a unit is known to be up -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Up when the process has lived for ``seconds``."""
+
+    seconds: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """Up when a TCP connection to ``host``:``port`` is accepted."""
+
+    port: int
+    host: str = "127.0.0.1"
+    timeout: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Up when a GET of ``url`` is answered with a status below 400."""
+
+    url: str
+    timeout: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """Up when ``argv`` (run as the service's user, in its environment) exits with 0."""
+
+    argv: tuple[str, ...]
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Up when the service sends ``READY=1`` to ``NOTIFY_SOCKET`` (sd_notify(3))."""
+
+
+Probe = Alive | Tcp | Http | Exec | Notify
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A probe that is repeated while the unit runs: ``failures`` bad answers in a row = the unit failed."""
+
+    probe: Tcp | Http | Exec
+    interval: float = 5.0
+    failures: int = 3
+
+
+# --- what a unit is made of -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """A command in a process group of its own. ``argv`` already ends with ``option`` where there is one."""
+
+    argv: tuple[str, ...]
+    user: str | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    working_directory: str | None = None
+    stop_signal: str = "SIGTERM"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemdSpec:
+    """A systemd unit. ``implied``: nobody wrote it down, it is the guess NAME.service for a resource without a command."""
+
+    unit: str
+    implied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilesystemSpec:
+    """A mount; ``device`` None = the directory is local and nothing is mounted."""
+
+    mount_point: str
+    device: str | None = None
+    fstype: str = "ext4"
+    options: str = "noatime"
+
+
+@dataclass(frozen=True, slots=True)
+class DrbdSpec:
+    """The replicated volume: resource ``esc`` between two nodes. Option maps keep the file's order."""
+
+    nodes: tuple[Address, Address]
+    disk: str
+    device: str
+    port: int
+    net_options: tuple[tuple[str, str], ...] = ()
+    disk_options: tuple[tuple[str, str], ...] = ()
+    shared_secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeepalivedSpec:
+    """The VRRP instance of this node. ``vip_prefix`` None = a host address (/32, /128)."""
+
+    vip: Address
+    interface: str
+    vip_interface: str
+    virtual_router_id: int
+    vip_prefix: int | None = None
+    advert_interval: float = 1.0
+    priority: int = 250
+    unicast_source: Address | None = None
+    unicast_peers: tuple[Address, ...] = ()
+    gateway: tuple[Address, ...] = ()
+
+
+Spec = ProcessSpec | SystemdSpec | FilesystemSpec | DrbdSpec | KeepalivedSpec
+
+
+# --- the plan ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One rung of the ladder: something that is started, reached, and stopped.
+
+    ``needs`` are names of units that must be reached first, sorted. ``startup`` False = not started on its
+    own. ``mentioned``: the administrator's file names it (a catalogue entry nobody mentions and that is not
+    installed is nobody's concern). ``==`` over everything but ``needs`` decides whether a running unit must be
+    restarted after a reload, see :meth:`same_process`.
+    """
+
+    name: str
+    kind: Kind
+    needs: tuple[str, ...] = ()
+    spec: Spec | None = None
+    group: str | None = None
+    startup: bool = True
+    run_forever: bool = False
+    mentioned: bool = False
+    ready: Probe = Alive()
+    check: Check | None = None
+    start_timeout: float = 90.0
+    stop_timeout: float = 30.0
+
+    def same_process(self, other: Unit) -> bool:
+        """Whether ``other`` may go on as this unit without a restart (its place in the order may differ)."""
+        return (self.kind, self.spec) == (other.kind, other.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All units of a node by name, in start order, and the engines' specs. Replaced as a whole, never edited."""
+
+    units: Mapping[str, Unit]
+    keepalived: KeepalivedSpec | None = None
+    drbd: DrbdSpec | None = None
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether VRRP decides about the role of this node."""
+        return self.keepalived is not None
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What a configuration is held against: the machine's interfaces, by name, with their addresses.
+
+    ``strict`` False (a tree below ``--root``) turns what does not fit this machine from an error to a warning.
+    """
+
+    interfaces: Mapping[str, tuple[Address, ...]]
+    strict: bool = True
+
+    @property
+    def addresses(self) -> frozenset[Address]:
+        return frozenset(address for each in self.interfaces.values() for address in each)
+
+
+# --- steps ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start the unit: everything it needs has been reached."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop the unit: nothing above it runs."""
+
+    name: str
+
+
+Step = Start | Stop
+
+
+# --- findings and files -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Where:
+    """A place in a file, lines and columns from 1; line 0 = the file as a whole."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding: ``FILE:LINE:COLUMN: PATH: what is wrong: what to do``."""
+
+    where: Where
+    path: str
+    message: str
+    hint: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        parts = [str(self.where), "warning" if self.warning else "", self.path, self.message, self.hint]
+        return ": ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFile:
+    """A file as it should be: absolute path (root included), text, permission bits."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+
+
+class ChangeClass(StrEnum):
+    """How a change of the configuration can be taken up; see docs/explanation/reload.md."""
+
+    LOCAL = "local"
+    PAIRED = "paired"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between two plans: ``what`` went from ``old`` to ``new`` (both for people)."""
+
+    what: str
+    old: str
+    new: str
+    kind: ChangeClass
+
+
+# --- truth ------------------------------------------------------------------------------------------------
+
+
+class Health(StrEnum):
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``severity`` 0 OK, 1 warning, 2 critical, 3 unknown; ``text`` is the tail of the status line."""
+
+    severity: int
+    health: Health
+    text: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceStatus:
+    """A resource as people see it. ``state``: a UnitState, or master, backup, disabled, not installed."""
+
+    name: str
+    state: str
+    pgid: int = 0
+    since: str | None = None
+    detail: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChange:
+    """One change of role that this node went through; ``at`` ISO 8601 UTC, ``phases`` name -> seconds."""
+
+    before: str
+    after: str
+    cause: str
+    at: str
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the agent publishes and ``status`` prints."""
+
+    verdict: Verdict
+    role: Role | None = None
+    role_since: str | None = None
+    mode: str = "OPERATION"
+    resources: tuple[ResourceStatus, ...] = ()
+    history: tuple[RoleChange, ...] = ()

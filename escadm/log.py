@@ -1,0 +1,42 @@
+"""The one log set-up: a line for each event, on stderr and in /var/log/esc/escadm.log."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+import time
+from pathlib import Path
+
+FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
+
+
+def get(name: str) -> logging.Logger:
+    """The logger for a module of the package."""
+    return logging.getLogger(name)
+
+
+def set_up(file: Path | None, *, debug: bool = False) -> None:
+    """Send all log lines to stderr and, where ``file`` is given, there too (rotation by rename is noticed).
+
+    Times are UTC, ISO 8601. A log file that cannot be opened costs one warning, never the agent.
+    """
+    formatter = logging.Formatter(FORMAT, datefmt="%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    root = logging.getLogger()
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    root.handlers.clear()
+    stderr: logging.Handler = logging.StreamHandler(sys.stderr)
+    handlers = [stderr]
+    problem: OSError | None = None
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.handlers.WatchedFileHandler(file, encoding="utf-8"))
+        except OSError as error:
+            problem = error
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    if problem is not None:
+        root.warning("cannot write the log file %s: %s; logging to stderr alone", file, problem.strerror)

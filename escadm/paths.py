@@ -1,0 +1,109 @@
+"""Every path that escadm reads or writes, below one root.
+
+The root is ``/``; ``--root DIR`` or ``ESCADM_ROOT`` moves it, and with it the paths that are written into
+keepalived.conf and esc.res. See the contract in docs/reference/files.md.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT_VARIABLE = "ESCADM_ROOT"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The file layout below ``root`` (absolute)."""
+
+    root: Path = Path("/")
+
+    @classmethod
+    def from_environment(cls) -> Paths:
+        """The layout that ``ESCADM_ROOT`` names, ``/`` without it."""
+        return cls(Path(os.environ.get(ROOT_VARIABLE) or "/").absolute())
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is the machine itself, not a tree beside it: only then its interfaces and addresses count."""
+        return self.root == Path("/")
+
+    def below(self, absolute: str) -> Path:
+        """``absolute`` (a path that begins with ``/``) below the root."""
+        return self.root / absolute.lstrip("/")
+
+    @property
+    def config(self) -> Path:
+        return self.below("/opt/cisco/esc/esc-config/esc-config.yaml")
+
+    @property
+    def role(self) -> Path:
+        return self.below("/opt/cisco/esc/keepalived_state")
+
+    @property
+    def keepalived_conf(self) -> Path:
+        return self.below("/etc/keepalived/keepalived.conf")
+
+    @property
+    def drbd_res(self) -> Path:
+        return self.below("/etc/drbd.d/esc.res")
+
+    @property
+    def log_directory(self) -> Path:
+        return self.below("/var/log/esc")
+
+    @property
+    def log(self) -> Path:
+        return self.log_directory / "escadm.log"
+
+    @property
+    def run(self) -> Path:
+        return self.below("/run/escadm")
+
+    @property
+    def lock(self) -> Path:
+        """Held (POSIX record lock) by the agent as long as it lives."""
+        return self.run / "agent.lock"
+
+    @property
+    def status(self) -> Path:
+        """The published snapshot, JSON, readable by everyone."""
+        return self.run / "status.json"
+
+    @property
+    def beat(self) -> Path:
+        """The boot-time clock's reading at the agent's last turn, in seconds, as text."""
+        return self.run / "beat"
+
+    @property
+    def state(self) -> Path:
+        """What the next agent needs in order to adopt what this one started; root only."""
+        return self.run / "state.json"
+
+    @property
+    def control(self) -> Path:
+        return self.run / "control.sock"
+
+    @property
+    def fifo(self) -> Path:
+        """keepalived's ``vrrp_notify_fifo``."""
+        return self.run / "vrrp.fifo"
+
+    @property
+    def fitness(self) -> Path:
+        """keepalived's ``track_file``: 0 = fit for the role, -254 = FAULT."""
+        return self.run / "fitness"
+
+    @property
+    def keepalived_pid(self) -> Path:
+        return self.run / "keepalived.pid"
+
+    @property
+    def vrrp_pid(self) -> Path:
+        return self.run / "keepalived_vrrp.pid"
+
+    @property
+    def notify_directory(self) -> Path:
+        """The sockets of services that report readiness with sd_notify."""
+        return self.run / "notify"

@@ -1,0 +1,1 @@
+"""The only place that runs, writes, signals or asks the kernel; synchronous."""

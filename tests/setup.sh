@@ -1,0 +1,35 @@
+# Everything that tests/run, tests/demo and tests/bench need: Debian packages and a virtual environment in .venv.
+# Sourced; sets $PYTHON. Fast when there is nothing to do.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+PACKAGES=(keepalived drbd-utils iproute2 iputils-ping util-linux procps python3-venv supervisor mandoc)
+
+die() { printf '%s: %s\n' "$(basename "$0")" "$1" >&2; exit 1; }
+
+missing=()
+for package in "${PACKAGES[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if ((${#missing[@]})); then
+  command -v apt-get >/dev/null || die "needs the Debian packages ${missing[*]}, and this machine has no apt-get"
+  [ "$(id -u)" = 0 ] || die "needs the Debian packages ${missing[*]}: install them, or run this as root"
+  echo "installing ${missing[*]}"
+  log=$(mktemp)
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; die "apt-get could not install them (the end of its output is above)"; }
+  rm -f "$log"
+fi
+
+SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
+"$SYSTEM_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  die "needs Python 3.11 or later, and $SYSTEM_PYTHON is $("$SYSTEM_PYTHON" -V)"
+PYTHON=$PWD/.venv/bin/python
+stamp=$(cat pyproject.toml tests/constraints.txt | sha256sum)
+if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
+  echo "building the virtual environment .venv"
+  "$SYSTEM_PYTHON" -m venv --clear .venv
+  PIP_CONSTRAINT=$PWD/tests/constraints.txt .venv/bin/pip install --quiet --disable-pip-version-check -e '.[test]' 2> >(grep -v '^WARNING: Location' >&2)
+  printf "%s\n" "$stamp" >.venv/stamp
+fi
