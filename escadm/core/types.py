@@ -148,7 +148,7 @@ class ProcessSpec:
 
 @dataclass(frozen=True, slots=True)
 class SystemdSpec:
-    """A systemd unit. ``implied``: nobody wrote it down, it is the guess NAME.service for a resource without a command."""
+    """A systemd unit. ``implied``: a guess, NAME.service, for a resource without a command."""
 
     unit: str
     implied: bool = False

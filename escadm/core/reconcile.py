@@ -1,0 +1,135 @@
+"""The one question: what runs, what should run, and which steps may be taken now?
+
+Level-triggered and without memory: the answer depends on the plan, on what runs and on what is wanted, so it may be
+cut off after any step and asked again. Boot, start, stop, restart, reload and a change of role are all this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from escadm.core.types import Kind, Plan, Start, Step, Stop, Unit, UnitState
+
+DOWN = frozenset({UnitState.STOPPED, UnitState.BACKOFF, UnitState.FAILED})
+UP = frozenset({UnitState.STARTING, UnitState.RUNNING})
+WAITING = frozenset({UnitState.BACKOFF, UnitState.FAILED})
+INTERRUPTIBLE = frozenset({Kind.PROCESS, Kind.UNIT, Kind.KEEPALIVED, Kind.GROUP})
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the administrator and VRRP ask of this node.
+
+    ``active``: the node is to take part at all. ``master``: the condition ``keepalived:master`` holds. ``down``:
+    stopped by name. ``up``: switched off at startup, but started by name. ``absent``: not installed here.
+    """
+
+    active: bool = True
+    master: bool = False
+    down: frozenset[str] = frozenset()
+    up: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A unit as it stands: the definition under which it was started, its state, and whether it must go round."""
+
+    unit: Unit
+    state: UnitState
+    stale: bool = False
+
+
+def counted_needs(unit: Unit, absent: frozenset[str]) -> tuple[str, ...]:
+    """The needs that hold a unit back: a group does not wait for members that are not installed."""
+    if unit.kind is Kind.GROUP:
+        return tuple(need for need in unit.needs if need not in absent)
+    return unit.needs
+
+
+def goal(plan: Plan, intent: Intent) -> frozenset[str]:
+    """The names of all units that should be up: wanted themselves, and standing on nothing but wanted units."""
+    wanted: set[str] = set()
+    for name, unit in plan.units.items():
+        called = unit.startup or name in intent.up
+        excluded = name in intent.down or name in intent.absent or (unit.kind is Kind.CONDITION and not intent.master)
+        if intent.active and called and not excluded and wanted.issuperset(counted_needs(unit, intent.absent)):
+            wanted.add(name)
+    return frozenset(wanted)
+
+
+def reconcile(plan: Plan, live: Mapping[str, Live], intent: Intent) -> list[Step]:
+    """The steps that may be taken now, all of them at the same time, on the way from ``live`` to the goal.
+
+    ``live`` holds every unit that is not plainly stopped, also those that the plan no longer has. No step is
+    returned for a unit that is already on its way. An empty list = nothing to do but wait, or the goal is reached.
+    """
+    wanted = goal(plan, intent)
+    keeps = _keepers(plan, live, intent, wanted)
+    holds = {name for name in keeps if name not in live or live[name].state is UnitState.RUNNING}
+    busy = _busy_from_above(plan, live)
+    stops = [
+        Stop(name) for name, current in live.items() if _must_stop(plan, current, wanted, keeps) and name not in busy
+    ]
+    starts = [
+        Start(name)
+        for name, unit in plan.units.items()
+        if name in wanted
+        and unit.kind is not Kind.CONDITION
+        and (name not in live or live[name].state is UnitState.STOPPED)
+        and name not in busy
+        and holds.issuperset(counted_needs(unit, intent.absent))
+    ]
+    return [*stops, *starts]
+
+
+def _must_stop(plan: Plan, current: Live, wanted: frozenset[str], keeps: set[str]) -> bool:
+    """Whether the unit has to go down: it may not go on, or it waits for another attempt that nobody wants."""
+    name = current.unit.name
+    if current.state in WAITING:
+        return name not in wanted or _outdated(plan, current)
+    if current.state is UnitState.STARTING and current.unit.kind not in INTERRUPTIBLE:
+        return False
+    return current.state in UP and name not in keeps
+
+
+def _outdated(plan: Plan, current: Live) -> bool:
+    unit = plan.units.get(current.unit.name)
+    return current.stale or unit is None or not current.unit.same_process(unit)
+
+
+def _keepers(plan: Plan, live: Mapping[str, Live], intent: Intent, wanted: frozenset[str]) -> set[str]:
+    """Units that are running or starting and may go on: wanted, unchanged, and everything below them is running."""
+    keeps: set[str] = set()
+    for name, unit in plan.units.items():
+        if name not in wanted:
+            continue
+        needs = counted_needs(unit, intent.absent)
+        grounded = all(need in keeps and (need not in live or live[need].state is UnitState.RUNNING) for need in needs)
+        current = live.get(name)
+        up = current is not None and current.state in UP and not _outdated(plan, current)
+        if grounded and (up or unit.kind is Kind.CONDITION):
+            keeps.add(name)
+    return keeps
+
+
+def _busy_from_above(plan: Plan, live: Mapping[str, Live]) -> set[str]:
+    """Names that something not yet down stands on, directly or through a condition, by old or new definition."""
+    busy: set[str] = set()
+    queue = [name for name, current in live.items() if current.state not in DOWN]
+    seen: set[str] = set()
+    while queue:
+        name = queue.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        definitions = [each for each in (plan.units.get(name), live[name].unit if name in live else None) if each]
+        for definition in definitions:
+            busy.update(definition.needs)
+            queue.extend(need for need in definition.needs if _is_condition(plan, need))
+    return busy
+
+
+def _is_condition(plan: Plan, name: str) -> bool:
+    return name in plan.units and plan.units[name].kind is Kind.CONDITION

@@ -1,0 +1,86 @@
+"""The role: which one was reached, whether this node should give it up, and whether the peer could take it.
+
+All of it pure: what keepalived said, what runs and what the peer told go in; a decision comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from escadm.core.graph import above
+from escadm.core.reconcile import DOWN, Live
+from escadm.core.types import MASTER_CONDITION, Kind, Plan, Role, UnitState, Vrrp
+
+TAKES_THE_ROLE = frozenset({Kind.PROMOTION, Kind.FILESYSTEM})
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What this node knows of the other one. ``fit``: nothing there has failed and its keepalived takes part."""
+
+    address: str
+    heard: bool = False
+    vrrp: Vrrp = Vrrp.UNKNOWN
+    role: Role | None = None
+    fit: bool = False
+    reasons: tuple[str, ...] = ()
+    pairing: Mapping[str, str] | None = None
+
+    @property
+    def able(self) -> bool:
+        """Whether it has the role in good health, or could take it over now."""
+        return self.heard and self.fit and self.vrrp in (Vrrp.MASTER, Vrrp.BACKUP)
+
+
+def master_units(plan: Plan, live: Mapping[str, Live]) -> frozenset[str]:
+    """The names of all units that stand on ``keepalived:master``, by the plan or by how they were started."""
+    needs = {name: current.unit.needs for name, current in live.items()}
+    needs |= {name: unit.needs for name, unit in plan.units.items()}
+    return above(needs, [MASTER_CONDITION]) - {MASTER_CONDITION}
+
+
+def is_drained(plan: Plan, live: Mapping[str, Live]) -> bool:
+    """Whether nothing that belongs to the primary is left on this node."""
+    return all(live[name].state in DOWN for name in master_units(plan, live) if name in live)
+
+
+def reached(plan: Plan, vrrp: Vrrp, live: Mapping[str, Live], before: Role | None) -> Role:
+    """The role that this node has reached; ``before`` stays until the next one is true.
+
+    MASTER: promotion and mount are done. BACKUP and FAULT: nothing of the primary is left here.
+    """
+    if not plan.is_pair:
+        return Role.STANDALONE
+    if vrrp is Vrrp.MASTER:
+        above_the_role = [name for name, unit in plan.units.items() if unit.kind in TAKES_THE_ROLE]
+        owned = master_units(plan, live).intersection(above_the_role)
+        if all(name in live and live[name].state is UnitState.RUNNING for name in owned):
+            return Role.MASTER
+        return before if before in (Role.MASTER, Role.BACKUP) else Role.FAULT
+    if not is_drained(plan, live):
+        return Role.MASTER if before is Role.MASTER else before or Role.FAULT
+    return Role.BACKUP if vrrp is Vrrp.BACKUP else Role.FAULT
+
+
+def why_not_take_over(peer: Peer | None) -> str:
+    """Why the peer could not take the role now, as one sentence; empty when it could."""
+    if peer is None:
+        return "the peer's address is not known (no drbd.nodes and no keepalived.unicast_peers)"
+    if not peer.heard:
+        return f"the peer {peer.address} does not answer"
+    if peer.vrrp is Vrrp.MASTER:
+        return f"the peer {peer.address} already is the primary"
+    if not peer.able:
+        told = "; ".join(peer.reasons) or f"its keepalived says {peer.vrrp}"
+        return f"the peer {peer.address} is not fit: {told}"
+    return ""
+
+
+def gives_up(failing: Collection[str], peer: Peer | None) -> bool:
+    """Whether this node should hold no role: something here keeps failing, and the peer is able.
+
+    With a peer that is absent or itself failing the answer is no: somebody has to go on trying. Since both nodes ask
+    the same question, two nodes on which the same service fails do not pass the role to and fro.
+    """
+    return bool(failing) and peer is not None and peer.able

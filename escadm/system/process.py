@@ -1,0 +1,220 @@
+"""Services as processes: started in sessions of their own, found again, signalled, swept.
+
+A service outlives the agent that started it. It is known by its leader's identity (pid, start time and boot id:
+a pid alone is reused), and all that belongs to it is found in /proc: the leader's session and process group, their
+descendants, and whatever carries the mark ``ESCADM_UNIT`` in its environment (a daemon that moved to a session of
+its own still does).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pwd
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from escadm.core.types import ProcessSpec
+from escadm.errors import Failed
+
+MARK = "ESCADM_UNIT"
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process beyond doubt: ``start`` is field 22 of /proc/PID/stat (clock ticks since boot)."""
+
+    pid: int
+    start: int
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    pid: int
+    state: str
+    parent: int
+    group: int
+    session: int
+    start: int
+
+
+@functools.cache
+def boot_id() -> str:
+    """The kernel's random name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    return _Stat(pid, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+
+
+def identify(pid: int) -> ProcessId | None:
+    """The identity of a living process, None when there is none (a zombie is not living)."""
+    found = _stat(pid)
+    return ProcessId(pid, found.start, boot_id()) if found and found.state not in "ZX" else None
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Whether this very process still lives."""
+    return identify(process.pid) == process
+
+
+def command_name(pid: int) -> str:
+    """The kernel's name of the process (/proc/PID/comm), empty when it is gone."""
+    try:
+        return (PROC / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def open_pidfd(process: ProcessId) -> int | None:
+    """A descriptor that becomes readable when the process ends; None when it has ended already."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
+    if is_alive(process):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def service_environment(spec: ProcessSpec, mark: str, extra: Mapping[str, str]) -> dict[str, str]:
+    """What a service sees: a plain base, its user's names, its own settings, and the mark that finds it again."""
+    base = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+    if spec.user:
+        with contextlib.suppress(KeyError):
+            account = pwd.getpwnam(spec.user)
+            base |= {"USER": account.pw_name, "LOGNAME": account.pw_name, "HOME": account.pw_dir}
+    return {**base, **dict(spec.environment), **extra, MARK: mark}
+
+
+def spawn(
+    spec: ProcessSpec, *, mark: str, log: Path, environment: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], ProcessId]:
+    """Start the command as leader of a new session, its output appended to ``log``.
+
+    Raises Failed, in one sentence, when it cannot be started: no such program, user or folder, no permission.
+    """
+    account = _account(spec.user)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                spec.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=service_environment(spec, mark, environment),
+                cwd=spec.working_directory or "/",
+                start_new_session=True,
+                user=account.pw_uid if account else None,
+                group=account.pw_gid if account else None,
+                extra_groups=os.getgrouplist(account.pw_name, account.pw_gid) if account else None,
+            )
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise Failed(f"cannot start {spec.argv[0]}: {_plainly(error)}") from error
+    stat = _stat(child.pid)
+    return child, ProcessId(child.pid, stat.start if stat else 0, boot_id())
+
+
+def _account(user: str | None) -> pwd.struct_passwd | None:
+    if user is None:
+        return None
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        raise Failed(f"cannot start as user {user}: there is no such user") from None
+    return None if account.pw_uid == os.geteuid() else account
+
+
+def _plainly(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def members(mark: str, leader: int | None) -> list[ProcessId]:
+    """Every living process of the service, the caller excepted; ``leader`` is its (perhaps dead) leader's pid."""
+    found: dict[int, _Stat] = {}
+    for entry in PROC.iterdir():
+        stat = _stat(int(entry.name)) if entry.name.isdigit() else None
+        if stat is not None and stat.state not in "ZX" and stat.pid != os.getpid():
+            found[stat.pid] = stat
+    ours = {
+        pid
+        for pid, stat in found.items()
+        if (leader is not None and leader in (pid, stat.group, stat.session)) or mark_of(pid) == mark
+    }
+    grown = True
+    while grown:
+        children = {pid for pid, stat in found.items() if stat.parent in ours} - ours
+        ours |= children
+        grown = bool(children)
+    return [ProcessId(pid, found[pid].start, boot_id()) for pid in sorted(ours)]
+
+
+def mark_of(pid: int) -> str | None:
+    """The mark in the process's environment, None without one."""
+    try:
+        environment = (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return None
+    prefix = MARK.encode() + b"="
+    for setting in environment.split(b"\0"):
+        if setting.startswith(prefix):
+            return setting[len(prefix) :].decode(errors="replace")
+    return None
+
+
+def leaders(prefix: str) -> dict[str, ProcessId]:
+    """Session leaders whose mark begins with ``prefix``, by the rest of the mark: what a killed agent left running."""
+    found: dict[str, ProcessId] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            mark = mark_of(int(entry.name))
+            stat = _stat(int(entry.name)) if mark and mark.startswith(prefix) else None
+            if mark and stat and stat.session == stat.pid and stat.state not in "ZX":
+                found[mark.removeprefix(prefix)] = ProcessId(stat.pid, stat.start, boot_id())
+    return found
+
+
+def signal_group(leader: ProcessId, name: str) -> None:
+    """Send the signal (``SIGTERM`` …) to the leader's whole process group; nothing happens when it is gone."""
+    stat = _stat(leader.pid)
+    if stat is None or stat.start == leader.start:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader.pid, signal.Signals[name])
+
+
+def kill(processes: Iterable[ProcessId]) -> None:
+    """SIGKILL each of them that is still the same process."""
+    for process in processes:
+        descriptor = open_pidfd(process)
+        if descriptor is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            os.close(descriptor)
+
+
+def outcome(code: int | None) -> str:
+    """How a process ended, for people: ``exited with code 3``, ``was killed by SIGKILL``."""
+    if code is None:
+        return "exited (its code is not known: it was started by an earlier agent)"
+    if code < 0:
+        try:
+            return f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
+    return f"exited with code {code}"
