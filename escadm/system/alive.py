@@ -30,7 +30,9 @@ def acquire(lock: Path) -> int:
         os.close(descriptor)
         if not isinstance(error, BlockingIOError | PermissionError):
             raise
-        raise Failed(f"another agent is running (pid {holder(lock)})", "stop it first: escadm stop") from None
+        raise Failed(
+            f"another agent is running (pid {holder(lock)})", "stop it first with: service esc_service stop"
+        ) from None
     os.fchmod(descriptor, 0o644)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -85,7 +87,7 @@ def write_beat(path: Path) -> None:
     """Leave the boot-time clock's reading as a sign of life. One short write: a reader never sees half of it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        os.pwrite(descriptor, b"%020.3f\n" % time.clock_gettime(time.CLOCK_BOOTTIME), 0)
+        os.pwrite(descriptor, b"%020.6f\n" % time.clock_gettime(time.CLOCK_BOOTTIME), 0)
     finally:
         os.close(descriptor)
 
@@ -97,4 +99,4 @@ def beat_age(path: Path) -> float | None:
     except (FileNotFoundError, ValueError):
         return None
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - written
-    return age if age >= 0 else None
+    return max(age, 0.0) if age > -0.001 else None

@@ -1,0 +1,33 @@
+"""``escadm start``, ``stop`` and ``restart``: all in order, or the named resources."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from escadm.cli.progress import carry_out
+from escadm.cli.session import session
+
+Resources = Annotated[list[str] | None, typer.Argument(metavar="RESOURCE", help="Only these, and what they force.")]
+
+
+def start(context: typer.Context, resources: Resources = None) -> None:
+    """Start all resources in order, or the named ones after everything that they need."""
+    _change(context, "start", resources)
+
+
+def stop(context: typer.Context, resources: Resources = None) -> None:
+    """Stop all resources in order, or the named ones after everything that needs them."""
+    _change(context, "stop", resources)
+
+
+def restart(context: typer.Context, resources: Resources = None) -> None:
+    """Stop, then start again, all resources or the named ones."""
+    _change(context, "restart", resources)
+
+
+def _change(context: typer.Context, what: str, resources: list[str] | None) -> None:
+    here = session(context)
+    here.require_root(f"{what} services")
+    carry_out(here.paths, {"do": what, "resources": resources or []})

@@ -1,0 +1,78 @@
+"""``escadm status``: one line for monitoring, more with -v."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, NoReturn
+
+import typer
+
+from escadm.actions.status import status as read_status
+from escadm.cli import output
+from escadm.cli.session import session
+from escadm.core.snapshot import encode
+from escadm.core.types import Snapshot
+from escadm.paths import Paths
+
+POLL = 0.5
+
+
+def status(
+    context: typer.Context,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--v", "--verbose", help="One line for each resource, in start order.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same facts as one JSON document.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and show every change (end with ^C).")] = False,
+) -> None:
+    """Tell how this node is, in one line that begins with its severity.
+
+    Exits with the severity: 0 healthy, 1 degraded or on the way, 2 failed or stopped, 3 unknown. Needs no root.
+    """
+    paths = session(context).paths
+    if watch and output.is_terminal() and not as_json:
+        _redraw(paths, verbose=verbose)
+    elif watch:
+        _follow(paths, verbose=verbose, as_json=as_json)
+    snapshot = read_status(paths)
+    if as_json:
+        output.say_json(encode(snapshot))
+    else:
+        for line, colour in output.snapshot_lines(snapshot, verbose=verbose):
+            output.say(line, colour=colour)
+    raise typer.Exit(snapshot.verdict.severity)
+
+
+def _follow(paths: Paths, *, verbose: bool, as_json: bool) -> NoReturn:
+    """Print what ``status`` prints each time that it changes, until interrupted; JSON as one line each."""
+    last = ""
+    while True:
+        text = _plain(read_status(paths), verbose=verbose, as_json=as_json)
+        if text != last:
+            output.say(text)
+            last = text
+        time.sleep(POLL)
+
+
+def _plain(snapshot: Snapshot, *, verbose: bool, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(encode(snapshot), ensure_ascii=False)
+    return "\n".join(line for line, _ in output.snapshot_lines(snapshot, verbose=verbose))
+
+
+def _redraw(paths: Paths, *, verbose: bool) -> NoReturn:
+    """Keep the lines of ``status`` up to date in place, until interrupted."""
+    from rich.console import Console  # noqa: PLC0415 - for a terminal alone
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    def frame() -> Text:
+        lines = output.snapshot_lines(read_status(paths), verbose=verbose)
+        return Text("\n").join(Text(line, style=colour or "") for line, colour in lines)
+
+    console = Console(no_color=not output.has_colour(), highlight=False)
+    with Live(frame(), console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        while True:
+            time.sleep(POLL)
+            live.update(frame(), refresh=True)

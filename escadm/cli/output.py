@@ -1,0 +1,75 @@
+"""Everything that is printed: data on stdout, messages on stderr, colour on a terminal alone, nothing ever cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TextIO
+
+import typer
+
+from escadm.core.snapshot import describe, status_line
+from escadm.core.types import Snapshot
+
+SEVERITY_COLOURS = ("green", "yellow", "red", "magenta")
+STATE_COLOURS = {
+    "running": "green",
+    "master": "green",
+    "backup": "green",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "killing": "yellow",
+    "backoff": "yellow",
+    "failed": "red",
+    "unknown": "magenta",
+}
+
+
+class ReaderGoneError(Exception):
+    """Nobody reads our output any more."""
+
+
+def say(text: str = "", *, colour: str | None = None) -> None:
+    """Print lines of data at once. Raises ReaderGoneError when the pipe is closed."""
+    try:
+        print(paint(text, colour), flush=True)
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
+def say_json(document: object) -> None:
+    """Print one JSON document, keys in their order."""
+    say(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def complain(message: str, hint: str = "") -> None:
+    """One clear message on stderr, the next thing to do on the line after it."""
+    first, *rest = message.splitlines() or [""]
+    lines = [f"escadm: {first}", *rest, *([f"  {hint}"] if hint else [])]
+    print("\n".join(lines), file=sys.stderr)
+
+
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Whether lines on the stream can be drawn again: a terminal that is not a dumb one."""
+    stream = sys.stdout if stream is None else stream
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def has_colour(stream: TextIO | None = None) -> bool:
+    """Whether the stream shows colour: a terminal, and nobody asked for NO_COLOR."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, colour: str | None) -> str:
+    """``text`` in a colour where stdout shows colour, else as it is."""
+    return typer.style(text, fg=colour) if colour and has_colour() else text
+
+
+def snapshot_lines(snapshot: Snapshot, *, verbose: bool) -> list[tuple[str, str | None]]:
+    """The lines of ``status`` and ``status -v``, each with its colour."""
+    verdict = snapshot.verdict
+    lines: list[tuple[str, str | None]] = [(status_line(verdict), SEVERITY_COLOURS[verdict.severity])]
+    if verbose:
+        lines += [(describe(resource), STATE_COLOURS.get(resource.state)) for resource in snapshot.resources]
+    return lines
