@@ -1,0 +1,57 @@
+"""esc.res: the replicated volume, in words that the parsers of DRBD 8.4 and 9 both know, the same on both nodes."""
+
+from __future__ import annotations
+
+from escadm.core.types import Address, DrbdSpec, RenderedFile
+from escadm.paths import Paths
+from escadm.render.template import fill
+
+MODE = 0o644
+MODE_WITH_SECRET = 0o640
+
+NET_OPTIONS = {
+    "protocol": "C",
+    # A dead peer is given up within ping-int + ping-timeout = 3 s, as fast as VRRP does at one advert a second.
+    "ping-int": "2",
+    "ping-timeout": "10",
+    "connect-int": "3",
+    "timeout": "15",
+    # After a split brain only a side that wrote nothing may be overwritten; anything else is a person's decision.
+    "after-sb-0pri": "discard-zero-changes",
+    "after-sb-1pri": "disconnect",
+    "after-sb-2pri": "disconnect",
+}
+"""What the net section says unless the configuration says otherwise. Intervals in s, time-outs in 0.1 s."""
+
+DISK_OPTIONS = {"on-io-error": "detach"}
+
+STARTUP_OPTIONS = {"wfc-timeout": "30", "degr-wfc-timeout": "15", "outdated-wfc-timeout": "15"}
+"""Seconds that a boot waits for the peer. DRBD's own default is: for ever."""
+
+CRAM_HMAC = "sha256"
+
+
+def render_drbd(spec: DrbdSpec, paths: Paths) -> RenderedFile:
+    """The file for both nodes: the order of ``spec.nodes`` does not show in it."""
+    net = {**NET_OPTIONS, **dict(spec.net_options)}
+    if spec.shared_secret is not None:
+        net.setdefault("cram-hmac-alg", CRAM_HMAC)
+    text = fill(
+        "esc.res.j2",
+        {
+            "spec": spec,
+            "addresses": [_endpoint(node, spec.port) for node in sorted(spec.nodes, key=_order)],
+            "net": net.items(),
+            "disk": {**DISK_OPTIONS, **dict(spec.disk_options)}.items(),
+            "startup": STARTUP_OPTIONS.items(),
+        },
+    )
+    return RenderedFile(str(paths.drbd_res), text, MODE if spec.shared_secret is None else MODE_WITH_SECRET)
+
+
+def _endpoint(address: Address, port: int) -> tuple[str, str]:
+    return ("ipv4", f"{address}:{port}") if address.version == 4 else ("ipv6", f"[{address}]:{port}")
+
+
+def _order(address: Address) -> tuple[int, bytes]:
+    return address.version, address.packed

@@ -1,0 +1,228 @@
+"""Files that are whole at every moment: a copy in the same folder, fsync of file and folder, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from escadm.core.types import RenderedFile
+from escadm.errors import EscadmError, Failed, NotPermitted
+
+PREVIOUS = ".previous"
+ORIGINAL = ".orig"
+NEW_FILE_MODE = 0o644
+
+
+def read(path: Path) -> str | None:
+    """The text of a file, None where there is none."""
+    with _explained("read", path):
+        try:
+            return path.read_bytes().decode(errors="surrogateescape")
+        except FileNotFoundError:
+            return None
+
+
+def write_atomically(path: Path, text: str, mode: int | None = None) -> bool:
+    """Make ``text`` the contents of ``path`` in one step; True if the bytes differed.
+
+    ``mode`` None keeps the mode of an existing file, a new one gets 0644. The owner is kept. Missing folders are
+    made. A symbolic link stays: its target is replaced.
+    """
+    with _explained("write", path):
+        target = _Target.of(path)
+        data = text.encode(errors="surrogateescape")
+        wanted = target.mode if mode is None else mode
+        if target.data == data:
+            if target.mode != wanted:
+                target.path.chmod(wanted)
+            return False
+        staged = target.stage(data, wanted)
+        try:
+            staged.replace(target.path)
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.path.parent)
+    return True
+
+
+def keep_original(path: Path) -> Path | None:
+    """Copy a file that is not ours to ``NAME.orig``, once; where the copy is, None if one was there already."""
+    copy = path.with_name(path.name + ORIGINAL)
+    text = read(path)
+    if text is None or copy.exists():
+        return None
+    write_atomically(copy, text, stat.S_IMODE(path.stat().st_mode))
+    return copy
+
+
+def replace_all(files: Sequence[RenderedFile], aside: Sequence[Path] = ()) -> list[str]:
+    """Bring all ``files`` to disk and take those of ``aside`` away, or change none of them.
+
+    What was there stays as ``NAME.previous``. All that can fail for want of space or rights is done before the
+    first name changes; should a rename fail all the same, those already done are taken back. Returns the paths that
+    changed.
+    """
+    swaps: list[_Swap] = []
+    done: list[_Swap] = []
+    try:
+        for file in files:
+            with _explained("write", Path(file.path)):
+                swaps.extend(_Swap.prepare(Path(file.path), file.text.encode(errors="surrogateescape"), file.mode))
+        for path in aside:
+            with _explained("move", path):
+                swaps.extend(_Swap.prepare(path, None, 0))
+        for swap in swaps:
+            with _explained("replace", swap.named):
+                done.append(swap)
+                swap.commit()
+        for swap in swaps:
+            with _explained("keep the previous copy of", swap.named):
+                swap.keep()
+    except BaseException:
+        for swap in reversed(done):
+            swap.take_back()
+        raise
+    finally:
+        for swap in swaps:
+            swap.clean_up()
+    return [str(swap.named) for swap in swaps]
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A file behind its links, as it is now: ``data`` None where there is none."""
+
+    path: Path
+    data: bytes | None
+    mode: int = NEW_FILE_MODE
+    owner: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> _Target:
+        try:
+            real = path.resolve()
+        except RuntimeError:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        try:
+            with real.open("rb") as file:
+                status = os.fstat(file.fileno())
+                return cls(real, file.read(), stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid))
+        except FileNotFoundError:
+            return cls(real, None)
+
+    def stage(self, data: bytes, mode: int) -> Path:
+        """A complete file with ``data`` beside the target, on disk."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        staged = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                if self.owner is not None and self.owner != (os.geteuid(), os.getegid()):
+                    # Not root: the file becomes the caller's, which is what an editor would do as well.
+                    with suppress(PermissionError):
+                        os.fchown(descriptor, *self.owner)
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+        return staged
+
+
+@dataclass(slots=True)
+class _Swap:
+    """One file on its way: copies beside it of what will be (None = nothing) and of what was (None = nothing)."""
+
+    named: Path
+    target: _Target
+    staged: Path | None = None
+    saved: Path | None = None
+    committed: bool = False
+    kept: bool = False
+
+    @classmethod
+    def prepare(cls, path: Path, data: bytes | None, mode: int) -> list[_Swap]:
+        """One swap, or none where the file already is as wanted."""
+        target = _Target.of(path)
+        if target.data == data:
+            if data is not None and target.mode != mode:
+                target.path.chmod(mode)
+            return []
+        swap = cls(path, target)
+        try:
+            if target.data is not None:
+                swap.saved = target.stage(target.data, target.mode)
+            if data is not None:
+                swap.staged = target.stage(data, mode)
+        except BaseException:
+            swap.clean_up()
+            raise
+        return [swap]
+
+    def commit(self) -> None:
+        if self.staged is not None:
+            self.staged.replace(self.target.path)
+        elif self.saved is not None:
+            self.target.path.replace(self.saved)
+        self.committed = True
+        _sync_folder(self.target.path.parent)
+
+    def take_back(self) -> None:
+        """Undo commit. A second failure leaves this file new and the first error to tell the tale."""
+        if not self.committed:
+            return
+        with suppress(OSError):
+            if self.saved is not None:
+                self.saved.replace(self.target.path)
+            else:
+                self.target.path.unlink(missing_ok=True)
+
+    def keep(self) -> None:
+        """Let what was there be NAME.previous."""
+        if self.saved is not None:
+            self.saved = self.saved.replace(self.target.path.with_name(self.target.path.name + PREVIOUS))
+            self.kept = True
+
+    def clean_up(self) -> None:
+        for each in (self.staged, None if self.kept else self.saved):
+            if each is not None:
+                with suppress(OSError):
+                    each.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(verb: str, path: Path) -> Iterator[None]:
+    """An OSError in here becomes one sentence about ``path`` and the next thing to do."""
+    try:
+        yield
+    except OSError as error:
+        raise _explain(f"cannot {verb} {path}", error) from error
+
+
+def _explain(what: str, error: OSError) -> EscadmError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return NotPermitted(f"{what}: permission denied", "run it as root")
+    reason = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EROFS: "the file system is read-only",
+        errno.EISDIR: "it is a directory",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return Failed(f"{what}: {reason}")
