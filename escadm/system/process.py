@@ -145,8 +145,13 @@ def _plainly(error: Exception) -> str:
     return str(error)
 
 
-def members(mark: str, leader: int | None) -> list[ProcessId]:
-    """Every living process of the service, the caller excepted; ``leader`` is its (perhaps dead) leader's pid."""
+def members(mark: str, leader: ProcessId | None) -> list[ProcessId]:
+    """Every living process of the service, the caller excepted; the leader may be dead.
+
+    A pid is not given away again while it names a group or session, so a stranger with the leader's pid means that
+    the whole group is gone.
+    """
+    number = leader.pid if leader and _is_not_reused(leader) else None
     found: dict[int, _Stat] = {}
     for entry in PROC.iterdir():
         stat = _stat(int(entry.name)) if entry.name.isdigit() else None
@@ -155,7 +160,7 @@ def members(mark: str, leader: int | None) -> list[ProcessId]:
     ours = {
         pid
         for pid, stat in found.items()
-        if (leader is not None and leader in (pid, stat.group, stat.session)) or mark_of(pid) == mark
+        if (number is not None and number in (pid, stat.group, stat.session)) or mark_of(pid) == mark
     }
     grown = True
     while grown:
@@ -163,6 +168,11 @@ def members(mark: str, leader: int | None) -> list[ProcessId]:
         ours |= children
         grown = bool(children)
     return [ProcessId(pid, found[pid].start, boot_id()) for pid in sorted(ours)]
+
+
+def _is_not_reused(leader: ProcessId) -> bool:
+    stat = _stat(leader.pid)
+    return leader.boot == boot_id() and (stat is None or stat.start == leader.start)
 
 
 def mark_of(pid: int) -> str | None:
@@ -192,8 +202,7 @@ def leaders(prefix: str) -> dict[str, ProcessId]:
 
 def signal_group(leader: ProcessId, name: str) -> None:
     """Send the signal (``SIGTERM`` …) to the leader's whole process group; nothing happens when it is gone."""
-    stat = _stat(leader.pid)
-    if stat is None or stat.start == leader.start:
+    if _is_not_reused(leader):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader.pid, signal.Signals[name])
 

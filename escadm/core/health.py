@@ -1,0 +1,193 @@
+"""The truth about a node in one verdict, and about each of its resources in one state and one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from escadm.core.lifecycle import Life
+from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
+from escadm.core.role import Peer
+from escadm.core.types import (
+    PROMOTION,
+    Health,
+    Kind,
+    Plan,
+    Role,
+    SystemdSpec,
+    Unit,
+    UnitState,
+    Verdict,
+    Vrrp,
+)
+
+NOTHING = Life()
+ROLE_NAMES = {Role.MASTER: "Master", Role.BACKUP: "Backup", Role.STANDALONE: "Standalone", Role.FAULT: "Fault"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that a verdict rests on. ``vip_here`` None = not looked at. ``release``: why the role is given up."""
+
+    plan: Plan
+    intent: Intent
+    lives: Mapping[str, Life]
+    role: Role | None = None
+    vrrp: Vrrp = Vrrp.UNKNOWN
+    peer: Peer | None = None
+    vip_here: bool | None = None
+    release: str = ""
+    pairing: Mapping[str, str] = field(default_factory=dict)
+
+    def life(self, name: str) -> Life:
+        """The life of the unit; one that never lived is stopped."""
+        return self.lives.get(name, NOTHING)
+
+
+def judge(facts: Facts) -> Verdict:
+    """The verdict of the node. The gravest finding gives the line, all of them are in the reasons."""
+    who = ROLE_NAMES[facts.role] if facts.role else "Node"
+    failed = _failures(facts) if facts.intent.active else ()
+    degraded = _degradations(facts) if facts.intent.active else ("stopped by an administrator",)
+    leaving = _leaving(facts)
+    starting = _starting(facts)
+    text = ""
+    if failed:
+        return Verdict(2, Health.UNHEALTHY, f"ESC {who} Failed: {failed[0]}", (*failed, *degraded))
+    if leaving:
+        text = f"Stopping: {', '.join(leaving)}"
+    elif not facts.intent.active:
+        return Verdict(2, Health.UNHEALTHY, "ESC Stopped", degraded)
+    elif starting:
+        text = f"Starting: {', '.join(starting)}"
+    elif degraded:
+        text = f"Degraded: {degraded[0]}"
+    if text:
+        return Verdict(1, Health.DEGRADED, f"ESC {who} {text}", degraded)
+    return Verdict(0, Health.HEALTHY, f"ESC {who} Healthy")
+
+
+def _leaving(facts: Facts) -> list[str]:
+    """What is still on its way down: on a node that is stopped, or one that has lost the role."""
+    if not facts.intent.active:
+        return _names(facts, lambda life: life.state not in DOWN)
+    if facts.intent.master:
+        return []
+    return _names(facts, lambda life: life.state in (UnitState.STOPPING, UnitState.KILLING) and not life.again)
+
+
+def _names(facts: Facts, fits: Callable[[Life], bool]) -> list[str]:
+    return [name for name in _shown(facts) if fits(facts.life(name))]
+
+
+def _shown(facts: Facts) -> list[str]:
+    """Units that people know by name: not the implied rungs of a pair."""
+    hidden = (Kind.CONDITION, Kind.PROMOTION)
+    names = [name for name, unit in facts.plan.units.items() if unit.kind not in hidden]
+    return names + [name for name in facts.lives if name not in facts.plan.units and ":" not in name]
+
+
+def _failures(facts: Facts) -> tuple[str, ...]:
+    found = [
+        f"{name} {life.reason}"
+        for name, life in facts.lives.items()
+        if life.failed and life.state is not UnitState.RUNNING
+    ]
+    stuck = (UnitState.STOPPING, UnitState.KILLING)
+    found += [
+        f"{name} cannot be stopped: {life.reason}"
+        for name, life in facts.lives.items()
+        if life.state in stuck and life.reason and not life.again and not life.failed and not life.streak
+    ]
+    if facts.peer and facts.peer.heard and facts.peer.role is Role.MASTER and facts.role is Role.MASTER:
+        found.append(f"the peer {facts.peer.address} is primary as well (split)")
+    if facts.role is Role.FAULT and not facts.release and not found:
+        told = {Vrrp.FAULT: "keepalived reports a fault (see its log)", Vrrp.BACKUP: "", Vrrp.MASTER: ""}
+        reason = told.get(facts.vrrp, "")
+        found += [reason] if reason else []
+    return tuple(found)
+
+
+def _degradations(facts: Facts) -> tuple[str, ...]:
+    found = [facts.release] if facts.release else []
+    found += _peer_findings(facts)
+    if facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and facts.vip_here is False and facts.plan.keepalived:
+        spec = facts.plan.keepalived
+        found.append(f"the virtual address {spec.vip} is not on {spec.vip_interface}")
+    for name, unit in facts.plan.units.items():
+        life = facts.life(name)
+        if name in facts.intent.down:
+            found.append(f"{name} is stopped by hand")
+        elif name in facts.intent.absent and (unit.mentioned or _is_needed(facts, name)) and unit.startup:
+            found.append(f"{name} is not installed")
+        elif life.failed or (life.streak and life.state not in (UnitState.STOPPED, UnitState.RUNNING)):
+            found.append(f"{name} {life.reason}")
+    return tuple(found)
+
+
+def _is_needed(facts: Facts, name: str) -> bool:
+    """Whether something that is installed, and not only a group, stands on it."""
+    return any(
+        name in unit.needs and unit.kind is not Kind.GROUP and unit.startup and unit.name not in facts.intent.absent
+        for unit in facts.plan.units.values()
+    )
+
+
+def _peer_findings(facts: Facts) -> list[str]:
+    peer = facts.peer
+    if peer is None:
+        return []
+    if not peer.heard:
+        return [f"peer {peer.address} is not connected"]
+    found = []
+    if not peer.fit and peer.vrrp is not Vrrp.MASTER:
+        found.append(f"peer {peer.address} is not fit: {'; '.join(peer.reasons) or 'its keepalived takes no part'}")
+    theirs = peer.pairing or {}
+    different = sorted(key for key in facts.pairing if theirs.get(key, facts.pairing[key]) != facts.pairing[key])
+    if different:
+        found.append(f"peer {peer.address} is configured differently: {', '.join(different)}")
+    return found
+
+
+def _starting(facts: Facts) -> list[str]:
+    """Wanted and not yet up; while VRRP has not spoken, keepalived itself."""
+    wanted = goal(facts.plan, facts.intent)
+    late = [name for name in _shown(facts) if name in wanted and facts.life(name).state is not UnitState.RUNNING]
+    if late or not facts.plan.is_pair:
+        return [name for name in late if facts.plan.units[name].kind is not Kind.GROUP] or late
+    wrong = {Vrrp.MASTER: (Role.MASTER,), Vrrp.BACKUP: (Role.BACKUP,)}.get(facts.vrrp)
+    return ["keepalived"] if wrong and facts.role not in wrong and not facts.release else []
+
+
+def describe_unit(facts: Facts, unit: Unit) -> tuple[str, str]:
+    """The state word and the detail that ``status -v`` shows for the unit."""
+    life = facts.life(unit.name)
+    if unit.name in facts.intent.absent and life.state is UnitState.STOPPED:
+        spec = unit.spec
+        name = spec.unit if isinstance(spec, SystemdSpec) else f"{unit.name}.service"
+        return "not installed", f"no command, and no unit {name}"
+    if not unit.startup and unit.name not in facts.intent.up and life.state is UnitState.STOPPED:
+        return "disabled", ""
+    if life.failed and life.state is not UnitState.RUNNING:
+        return "failed", life.reason
+    if unit.kind is Kind.DRBD and life.state is UnitState.RUNNING:
+        return ("master" if facts.life(PROMOTION).state is UnitState.RUNNING else "backup"), ""
+    if life.state is UnitState.STOPPED:
+        return "stopped", _why_stopped(facts, unit)
+    return life.state.value, life.reason if life.state is not UnitState.RUNNING else ""
+
+
+def _why_stopped(facts: Facts, unit: Unit) -> str:
+    if not facts.intent.active:
+        return ""
+    if unit.name in facts.intent.down:
+        return "by hand"
+    held = []
+    for need in counted_needs(unit, facts.intent.absent):
+        if facts.plan.units[need].kind is Kind.CONDITION:
+            up = facts.intent.master
+        else:
+            up = facts.life(need).state is UnitState.RUNNING
+        if not up:
+            held.append(f"{need}, which is not installed" if need in facts.intent.absent else need)
+    return f"waits for {', '.join(held)}" if held else ""
