@@ -14,7 +14,7 @@ TIMEOUT = 10.0
 ANY_CODE = range(256)
 
 FOREIGN_INTERFACE = re.compile(
-    r"interface \S+ for vrrp_instance \S+ doesn't exist"
+    r"interface \S+ for (vrrp_instance|ip address) \S+ doesn't exist"
     r"|Non-existent interface specified in configuration"
 )
 """What ``keepalived -t`` says of a file that was made for another machine."""
