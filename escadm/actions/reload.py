@@ -1,0 +1,97 @@
+"""``reload``: the engines' files made anew from esc-config.yaml, all of them or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from escadm.config import read_plan
+from escadm.core.types import HostFacts, Plan, Problem, RenderedFile, Where
+from escadm.paths import Paths
+from escadm.render.drbd import render_drbd
+from escadm.render.keepalived import render_keepalived
+from escadm.render.template import is_generated
+from escadm.system import drbd, keepalived
+from escadm.system.files import ORIGINAL
+from escadm.system.host import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration that everybody accepts, not yet on disk.
+
+    ``files`` is all that the plan asks for, ``aside`` what it no longer asks for; ``changed`` names those of both that
+    commit will touch.
+    """
+
+    plan: Plan
+    warnings: tuple[Problem, ...]
+    files: tuple[RenderedFile, ...]
+    aside: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def prepare(paths: Paths, facts: HostFacts, host: Host) -> Prepared:
+    """Read the configuration, make the files, and have each engine's own parser take its own.
+
+    A file that is on disk already, byte for byte, was taken before. Raises without having touched anything.
+    """
+    read = read_plan(paths.config, facts)
+    files = render(read.plan, paths)
+    aside = outdated(read.plan, paths, host)
+    differing = tuple(file for file in files if host.files.read(Path(file.path)) != file.text)
+    for file in differing:
+        _check(file, paths, facts, host)
+    foreign = tuple(_told(file.path) for file in differing if _will_keep_original(file.path, host))
+    changed = (*(file.path for file in differing), *aside)
+    return Prepared(read.plan, (*read.warnings, *foreign), files, aside, changed)
+
+
+def commit(prepared: Prepared, host: Host) -> list[str]:
+    """Bring what was prepared to disk; the paths that changed. A file that others wrote is kept as NAME.orig, once."""
+    for path in prepared.changed:
+        if _will_keep_original(path, host):
+            host.files.keep_original(Path(path))
+    return host.files.replace_all(prepared.files, [Path(path) for path in prepared.aside])
+
+
+def render(plan: Plan, paths: Paths) -> tuple[RenderedFile, ...]:
+    """The files of the engines that the plan uses."""
+    files = []
+    if plan.keepalived is not None:
+        files.append(render_keepalived(plan.keepalived, paths))
+    if plan.drbd is not None:
+        files.append(render_drbd(plan.drbd, paths))
+    return tuple(files)
+
+
+def outdated(plan: Plan, paths: Paths, host: Host) -> tuple[str, ...]:
+    """The files that escadm wrote for an engine that the plan no longer uses. What others wrote is theirs."""
+    unused = []
+    if plan.keepalived is None:
+        unused.append(paths.keepalived_conf)
+    if plan.drbd is None:
+        unused.append(paths.drbd_res)
+    return tuple(str(path) for path in unused if is_generated(host.files.read(path) or ""))
+
+
+def _check(file: RenderedFile, paths: Paths, facts: HostFacts, host: Host) -> None:
+    if file.path == str(paths.keepalived_conf):
+        keepalived.check_config(file.text, strict=facts.strict, run=host.run)
+    else:
+        drbd.check_config(file.text, run=host.run)
+
+
+def _will_keep_original(path: str, host: Host) -> bool:
+    text = host.files.read(Path(path))
+    return text is not None and not is_generated(text) and host.files.read(Path(path + ORIGINAL)) is None
+
+
+def _told(path: str) -> Problem:
+    return Problem(
+        Where(path),
+        "",
+        "this file is not from escadm and will be replaced",
+        f"it is kept as {path}{ORIGINAL}",
+        warning=True,
+    )
