@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from escadm.core.types import RenderedFile
+from escadm.errors import EscadmError, Failed, NotPermitted
+from escadm.system.files import keep_original, read, replace_all, write_atomically
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def everything(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_new_file_and_its_folders(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    assert write_atomically(path, "text\n")
+    assert (path.read_text(), mode(path)) == ("text\n", 0o644)
+    assert everything(tmp_path) == {"a/b/file": "text\n"}
+
+
+def test_the_same_bytes_are_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "text\n")
+    before = path.stat()
+    assert not write_atomically(path, "text\n")
+    assert path.stat().st_ino == before.st_ino
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_mode_and_owner_of_an_existing_file_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o600)
+    os.chown(path, 65534, 65534)
+    assert write_atomically(path, "new")
+    assert (mode(path), path.stat().st_uid, path.stat().st_gid) == (0o600, 65534, 65534)
+
+
+def test_a_mode_that_is_asked_for_is_set_also_where_the_bytes_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert write_atomically(path, "x", 0o640)
+    assert mode(path) == 0o640
+    assert not write_atomically(path, "x", 0o600)
+    assert mode(path) == 0o600
+
+
+def test_a_symbolic_link_stays_and_its_target_changes(tmp_path: Path) -> None:
+    target, link = tmp_path / "real" / "file", tmp_path / "link"
+    target.parent.mkdir()
+    target.write_text("old")
+    link.symlink_to("real/file")
+    assert write_atomically(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    replace_all([RenderedFile(str(link), "newer")])
+    assert link.is_symlink()
+    assert everything(target.parent) == {"file": "newer", "file.previous": "new"}
+
+
+def test_a_loop_of_links_and_a_folder_in_the_place_are_told(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    with pytest.raises(Failed, match=r"cannot write .*/loop: Too many levels of symbolic links"):
+        write_atomically(loop, "x")
+    with pytest.raises(Failed, match="it is a directory"):
+        write_atomically(tmp_path, "x")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "message"),
+    [
+        (errno.ENOSPC, Failed, "the disk is full"),
+        (errno.EDQUOT, Failed, "the disk quota is used up"),
+        (errno.EROFS, Failed, "the file system is read-only"),
+        (errno.EACCES, NotPermitted, "permission denied"),
+        (errno.EIO, Failed, "Input/output error"),
+    ],
+)
+def test_errors_say_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[EscadmError], message: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(kind) as caught:
+        write_atomically(path, "new")
+    assert caught.value.message == f"cannot write {path}: {message}"
+    assert everything(tmp_path) == {"file": "old"}
+
+
+ON_A_SMALL_DISK = """
+import subprocess, sys
+from pathlib import Path
+from escadm.core.types import RenderedFile
+from escadm.errors import Failed
+from escadm.system.files import replace_all
+
+disk = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=True)
+(disk / "one").write_text("old one")
+(disk / "two").write_text("old two")
+
+def attempt(*files):
+    try:
+        replace_all([RenderedFile(str(disk / name), text) for name, text in files])
+    except Failed as error:
+        print(error.message.replace(str(disk), ""))
+    assert {each.name: each.read_text() for each in disk.iterdir()} == {"one": "old one", "two": "old two"}
+
+attempt(("one", "new one"), ("two", "x" * 200_000))
+subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+attempt(("one", "new one"))
+"""
+
+
+def test_a_really_full_disk_and_a_really_read_only_one(tmp_path: Path) -> None:
+    unshare = ["unshare", "--mount", "--map-root-user", "--user"]
+    done = subprocess.run(
+        [*unshare, sys.executable, "-c", ON_A_SMALL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "cannot write /two: the disk is full\ncannot write /one: the file system is read-only\n"
+
+
+def test_reading_what_is_not_there_and_what_is_not_text(tmp_path: Path) -> None:
+    assert read(tmp_path / "nothing") is None
+    (tmp_path / "bytes").write_bytes(b"\xff\n")
+    text = read(tmp_path / "bytes")
+    assert text is not None
+    assert not write_atomically(tmp_path / "bytes", text)
+
+
+def test_an_original_is_kept_once_with_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "keepalived.conf"
+    assert keep_original(path) is None
+    path.write_text("by hand")
+    path.chmod(0o600)
+    copy = keep_original(path)
+    assert copy is not None
+    assert (copy.name, copy.read_text(), mode(copy)) == ("keepalived.conf.orig", "by hand", 0o600)
+    path.write_text("again by hand")
+    assert keep_original(path) is None
+    assert copy.read_text() == "by hand"
+
+
+def tree(folder: Path) -> tuple[list[RenderedFile], list[Path]]:
+    """One file that changes, one that does not, a new one in a new folder, and one that goes."""
+    for name in ("changes", "stays", "goes"):
+        (folder / name).write_text(f"old {name}")
+    (folder / "changes.previous").write_text("older changes")
+    (folder / "changes").chmod(0o600)
+    return [
+        RenderedFile(str(folder / "changes"), "new changes", 0o640),
+        RenderedFile(str(folder / "stays"), "old stays", 0o644),
+        RenderedFile(str(folder / "sub" / "comes"), "new comes", 0o644),
+    ], [folder / "goes", folder / "was never there"]
+
+
+OLD = {
+    "changes": "old changes",
+    "changes.previous": "older changes",
+    "stays": "old stays",
+    "goes": "old goes",
+}
+NEW = {
+    "changes": "new changes",
+    "changes.previous": "old changes",
+    "stays": "old stays",
+    "goes.previous": "old goes",
+    "sub/comes": "new comes",
+}
+
+
+def test_all_are_replaced_and_the_previous_copies_kept(tmp_path: Path) -> None:
+    files, aside = tree(tmp_path)
+    changed = replace_all(files, aside)
+    assert changed == [str(tmp_path / name) for name in ("changes", "sub/comes", "goes")]
+    assert everything(tmp_path) == NEW
+    assert (mode(tmp_path / "changes"), mode(tmp_path / "changes.previous")) == (0o640, 0o600)
+    assert replace_all(files, aside) == []
+    assert everything(tmp_path) == NEW
+
+
+class Interrupted(BaseException):
+    """What the n-th call to the operating system ends in."""
+
+
+EDGE = ("open", "rename", "replace", "unlink", "fsync", "fchmod", "write", "mkdir")
+
+
+@contextmanager
+def failing(monkeypatch: pytest.MonkeyPatch, at: int, failure: Callable[[], BaseException]) -> Iterator[list[str]]:
+    """Let call number ``at`` to the edge fail, and count the calls."""
+    calls: list[str] = []
+
+    def wrap(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **named: object) -> object:
+            calls.append(name)
+            if len(calls) - 1 == at:
+                raise failure()
+            return real(*args, **named)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in EDGE:
+            patch.setattr(os, name, wrap(name, getattr(os, name)))
+        yield calls
+
+
+@pytest.mark.parametrize("failure", [lambda: OSError(errno.ENOSPC, "full"), Interrupted], ids=["full", "interrupted"])
+def test_whatever_fails_all_files_are_old_or_all_are_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Callable[[], BaseException]
+) -> None:
+    at, failed = 0, 0
+    while True:
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        files, aside = tree(folder)
+        error: BaseException | None = None
+        with failing(monkeypatch, at, failure) as calls:
+            try:
+                replace_all(files, aside)
+            except (EscadmError, Interrupted) as caught:
+                error = caught
+        state = everything(folder)
+        contents = {name: text for name, text in state.items() if not name.startswith(".")}
+        names = ("changes", "stays", "goes", "sub/comes")
+        is_new = [contents.get(name) for name in names] == [NEW.get(name) for name in names]
+        is_old = [contents.get(name) for name in names] == [OLD.get(name) for name in names]
+        assert is_new or is_old, (at, calls[at:], contents)
+        assert is_new == (error is None) or isinstance(error, Interrupted)
+        assert mode(folder / "changes") == (0o640 if is_new else 0o600)
+        if len(calls) <= at:
+            break
+        failed += error is not None
+        at += 1
+    assert failed > 15, "the failures were not injected"
+    assert state == NEW
+
+
+def test_write_atomically_is_old_or_new_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    at = 0
+    while True:
+        path.write_text("old")
+        with failing(monkeypatch, at, lambda: OSError(errno.EIO, "broken")) as calls:
+            try:
+                write_atomically(path, "new")
+            except Failed:
+                assert path.read_text() in ("old", "new")
+            else:
+                assert path.read_text() == "new"
+        assert everything(tmp_path).keys() == {"file"}
+        if len(calls) <= at:
+            break
+        at += 1
+    assert at > 3

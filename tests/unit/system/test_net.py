@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import select
+import subprocess
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+
+from escadm.paths import Paths
+from escadm.system import net
+
+IN_A_NAMESPACE = """
+import select
+import subprocess
+from ipaddress import ip_address
+from escadm.paths import Paths
+from escadm.system import net
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True)
+
+ip("link", "add", "left", "type", "veth", "peer", "name", "right")
+events = net.open_address_events()
+ip("addr", "add", "172.16.0.1/16", "dev", "left")
+ip("addr", "add", "172.16.2.0/16", "dev", "left")
+ip("addr", "add", "172.16.9.9/32", "peer", "172.16.9.1", "dev", "right")
+ip("addr", "add", "fd00::5/64", "dev", "left", "nodad")
+assert select.select([events], [], [], 5)[0], "no event"
+net.drain(events)
+assert not select.select([events], [], [], 0)[0], "not drained"
+facts = net.host_facts(Paths())
+assert facts.interfaces["left"] == tuple(map(ip_address, ("172.16.0.1", "172.16.2.0", "fd00::5"))), facts
+assert facts.interfaces["right"] == (ip_address("172.16.9.9"),), facts
+assert net.has_address("left", ip_address("172.16.2.0"))
+assert not net.has_address("right", ip_address("172.16.2.0"))
+ip("addr", "del", "172.16.2.0/16", "dev", "left")
+assert not net.has_address("left", ip_address("172.16.2.0"))
+assert select.select([events], [], [], 5)[0], "no event for the loss"
+net.drain(events)
+ip("link", "set", "left", "up")
+assert select.select([events], [], [], 5)[0], "no event for the link"
+events.setsockopt(1, 8, 1)  # SO_RCVBUF as small as it gets: an overrun must not raise
+lines = [f"addr add 10.1.{number // 250}.{number % 250 + 1}/32 dev left" for number in range(400)]
+subprocess.run(["ip", "-batch", "-"], check=True, input=chr(10).join(lines).encode())
+net.drain(events)
+assert len(net.host_facts(Paths()).interfaces["left"]) == 402
+"""
+
+
+def test_addresses_and_events_in_a_network_of_its_own() -> None:
+    done = subprocess.run(
+        ["unshare", "--net", "--map-root-user", "--user", sys.executable, "-c", IN_A_NAMESPACE],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_the_machine_itself_is_strict(tmp_path: Path) -> None:
+    facts = net.host_facts(Paths())
+    assert facts.strict
+    assert ip_address("127.0.0.1") in facts.interfaces["lo"]
+    assert ip_address("127.0.0.1") in facts.addresses
+    assert not net.host_facts(Paths(tmp_path)).strict
+
+
+def test_an_interface_that_is_not_there_has_no_address() -> None:
+    assert not net.has_address("nosuch0", ip_address("127.0.0.1"))
+    assert net.has_address("lo", ip_address("127.0.0.1"))
+
+
+def test_a_quiet_socket_drains_at_once() -> None:
+    with net.open_address_events() as events:
+        net.drain(events)
+        assert not select.select([events], [], [], 0)[0]
