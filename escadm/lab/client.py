@@ -36,7 +36,7 @@ class Target:
     @classmethod
     def parse(cls, text: str) -> Target:
         """``http://HOST[:PORT][/PATH]`` or ``HOST:PORT``; an IPv6 HOST in brackets."""
-        found = re.fullmatch(r"(http://)?(?:\[([^]]+)]|([^:/]+))(?::(\d+))?(/.*)?", text)
+        found = re.fullmatch(r"(http://)?(?:\[([^]]+)]|([^:/\s]+))(?::(\d+))?(/.*)?", text)
         if not found or not (found[1] or found[4]):
             raise SystemExit(f"cannot ask {text}: give http://HOST:PORT/ or HOST:PORT")
         host = found[2] or found[3]

@@ -17,9 +17,6 @@ from escadm.lab.namespaces import environment
 from escadm.lab.network import SEED_NODES, SEED_VIP, Network, free_hosts, make_network
 
 FIRST_PORT = 8001
-DELAY = 0.3
-"""Seconds that a stand-in takes to start."""
-
 Changes = dict[tuple[str, ...], object | None]
 
 
@@ -32,14 +29,16 @@ class Copies:
     notes: tuple[str, ...]
 
 
-def prepare(text: str | None, file: str, *, advert: float | None = None, standalone: bool = False) -> Copies:
+def prepare(
+    text: str | None, file: str, *, advert: float | None = None, delay: float = 0.3, standalone: bool = False
+) -> Copies:
     """The nodes' copies of ``text`` (None: the seed's own configuration). Raises InvalidConfig for mistakes in it."""
     original = files("escadm.lab").joinpath("seed.yaml").read_text(encoding="utf-8") if text is None else text
     loaded = parse(original, file)
     network = network_of(loaded.config)
     notes = [f"{problem}" for problem in loaded.warnings]
     changes: Changes = {}
-    for found, note in (stand_ins(loaded.config), without_devices(loaded.config)):
+    for found, note in (stand_ins(loaded.config, delay), without_devices(loaded.config)):
         changes |= found
         notes += note
     if standalone:
@@ -95,7 +94,7 @@ def without_devices(config: Config) -> tuple[Changes, list[str]]:
     return changes, notes
 
 
-def stand_ins(config: Config) -> tuple[Changes, list[str]]:
+def stand_ins(config: Config, delay: float) -> tuple[Changes, list[str]]:
     """Commands that say what they are, for the services that this machine cannot run."""
     changes: Changes = {}
     ports: dict[str, int] = {}
@@ -105,11 +104,11 @@ def stand_ins(config: Config) -> tuple[Changes, list[str]]:
             real.append(name)
             continue
         ports[name] = FIRST_PORT + len(ports)
-        changes |= stand_in(name, service, ports[name])
+        changes |= stand_in(name, service, ports[name], delay)
     notes = [f"{', '.join(real)}: run as they are, with this machine's files"] if real else []
     if ports:
         listed = ", ".join(f"{name} on port {port}" for name, port in ports.items())
-        notes.append(f"not installed here, so stand-ins that serve HTTP after {DELAY:g} s: {listed}")
+        notes.append(f"not installed here, so stand-ins that serve HTTP after {delay:g} s: {listed}")
     return changes, notes
 
 
@@ -127,9 +126,9 @@ def is_installed(program: str) -> bool:
     return not program.startswith("/opt/cisco/") and shutil.which(program, path=environment()["PATH"]) is not None
 
 
-def stand_in(name: str, service: Service, port: int) -> Changes:
+def stand_in(name: str, service: Service, port: int, delay: float) -> Changes:
     """The keys that turn a service into a stand-in; what fits the real one alone goes."""
-    command = [sys.executable, "-m", "escadm.lab.standin", name, "--port", str(port), "--delay", str(DELAY)]
+    command = [sys.executable, "-m", "escadm.lab.standin", name, "--port", str(port), "--delay", f"{delay:g}"]
     changes: Changes = {
         ("resources", name, "command"): command,
         ("resources", name, "ready"): {"http": f"http://127.0.0.1:{port}/"},

@@ -28,11 +28,12 @@ POLL = 0.02
 
 
 class Lab:
-    """Two nodes, ``a`` and ``b``, and a ``client`` on one switch. As a context manager: up, and down at the end.
+    """Two nodes, ``a`` and ``b``, and a ``client`` on one switch. As a context manager: up, and down at the end
+    unless it was detached.
 
     ``config`` is the text of an esc-config.yaml, the seed's own without it. Each node gets a copy with stand-ins for
     what is not installed and without replication; ``standalone`` leaves out what makes the nodes a pair. ``advert`` is
-    the advert interval in seconds. ``agent`` False starts no agent.
+    the advert interval and ``delay`` what a stand-in takes to start, in seconds. ``agent`` False starts no agent.
     """
 
     def __init__(
@@ -42,15 +43,18 @@ class Lab:
         config: str | None = None,
         file: str = "esc-config.yaml",
         advert: float | None = None,
+        delay: float = 0.3,
         standalone: bool = False,
         agent: bool = True,
     ) -> None:
         self.directory = (directory or state.default_directory()).absolute()
-        self.config, self.file, self.advert, self.standalone, self.agent = config, file, advert, standalone, agent
+        self.config, self.file, self.standalone, self.agent = config, file, standalone, agent
+        self.advert, self.delay = advert, delay
         self.notes: tuple[str, ...] = ()
         self._controls: list[socket.socket] = []
         self._state: state.State | None = None
         self._nodes: dict[str, Node] = {}
+        self._detached = False
 
     def __enter__(self) -> Lab:
         self.up()
@@ -59,7 +63,8 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.down()
+        if not self._detached:
+            self.down()
 
     # --- up and down ----------------------------------------------------------------------------------------
 
@@ -70,7 +75,7 @@ class Lab:
             raise Failed(f"cannot make a lab: one is running in {self.directory}", "escadm lab down")
         from escadm.lab.configuration import prepare  # noqa: PLC0415 - pydantic, which no other command of the lab needs
 
-        copies = prepare(self.config, self.file, advert=self.advert, standalone=self.standalone)
+        copies = prepare(self.config, self.file, advert=self.advert, delay=self.delay, standalone=self.standalone)
         self.notes = copies.notes
         with self._claimed():
             try:
@@ -126,11 +131,16 @@ class Lab:
         if current.agent and name != "client":
             node.machine.send(signal.SIGUSR1)
 
+    def wait_for_agents(self, timeout: float = 20.0) -> None:
+        """Until the agents of both nodes have said something."""
+        self.wait_for(lambda: all(node.read(PATHS.status) for node in self.nodes), timeout, "both agents")
+
     def detach(self) -> None:
         """Let the lab run on after this process has ended."""
         for control in self._controls:
             namespaces.let_go(control)
         self._controls.clear()
+        self._detached = True
 
     def down(self) -> None:
         """End everything and remove the run directory's contents; done already is fine."""
@@ -188,6 +198,15 @@ class Lab:
             for node in self.nodes
             if node.powered and any(each.startswith(vip) for each in node.addresses(self.network.interface))
         ]
+
+    def describe(self) -> list[str]:
+        """The lab for people, a line for each machine."""
+        network, holders = self.network, self.holders()
+        lines = [f"lab in {self.directory}: /{network.prefix} on {network.interface}, VIP {network.vip}"]
+        for node in self.nodes:
+            says = node.escadm("status", check=False).stdout.strip() if node.powered else "power off"
+            lines.append(f"{node.hostname} {node.address}{' and the VIP' if node in holders else ''}: {says}")
+        return [*lines, f"client {network.client}"]
 
     # --- what is done with it -------------------------------------------------------------------------------
 

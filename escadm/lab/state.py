@@ -14,7 +14,9 @@ from escadm.lab.network import Network
 
 
 def default_directory() -> Path:
-    """``/run/escadm-lab`` for root, a directory of the user's own otherwise."""
+    """``ESCADM_LAB``; without it ``/run/escadm-lab`` for root, a directory of the user's own otherwise."""
+    if chosen := os.environ.get("ESCADM_LAB"):
+        return Path(chosen)
     if os.geteuid() == 0:
         return Path("/run/escadm-lab")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
