@@ -118,18 +118,19 @@ def _degradations(facts: Facts) -> tuple[str, ...]:
         life = facts.life(name)
         if name in facts.intent.down:
             found.append(f"{name} is stopped by hand")
-        elif name in facts.intent.absent and (unit.mentioned or _is_needed(facts, name)) and unit.startup:
+        elif name in facts.intent.absent and is_of_concern(facts, unit) and unit.startup:
             found.append(f"{name} is not installed")
         elif life.failed or (life.streak and life.state not in (UnitState.STOPPED, UnitState.RUNNING)):
             found.append(f"{name} {life.reason}")
     return tuple(found)
 
 
-def _is_needed(facts: Facts, name: str) -> bool:
-    """Whether something that is installed, and not only a group, stands on it."""
-    return any(
-        name in unit.needs and unit.kind is not Kind.GROUP and unit.startup and unit.name not in facts.intent.absent
-        for unit in facts.plan.units.values()
+def is_of_concern(facts: Facts, unit: Unit) -> bool:
+    """Whether it matters that the unit is not installed: somebody named it, or something installed stands on it."""
+    return unit.mentioned or any(
+        unit.name in other.needs and other.kind is not Kind.GROUP and other.name not in facts.intent.absent
+        for other in facts.plan.units.values()
+        if other.startup
     )
 
 

@@ -173,6 +173,7 @@ TABLE: dict[tuple[UnitState, Event], Callable[[_Moment], Outcome]] = {
     (UnitState.STOPPED, Event.RESET): _forget,
     (UnitState.STARTING, Event.READY): _ready,
     (UnitState.STARTING, Event.EXITED): _exited,
+    (UnitState.STARTING, Event.CHECK_FAILED): _check_failed,
     (UnitState.STARTING, Event.TIMEOUT): _start_timeout,
     (UnitState.STARTING, Event.STOP): _terminate,
     (UnitState.STARTING, Event.RESET): _forget,

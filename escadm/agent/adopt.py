@@ -1,0 +1,104 @@
+"""Taking over from an agent that is no more: what it left running is found, verified and watched, not disturbed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from escadm.agent.driver import Post
+from escadm.agent.memory import Memory, UnitMemory, fingerprint, restore_unit
+from escadm.agent.node import Node
+from escadm.agent.service import Service, mark_prefix
+from escadm.agent.vrrp import Keepalived
+from escadm.core.lifecycle import KILL_TIMEOUT, Life
+from escadm.core.types import FilesystemSpec, Kind, Notify, ProcessSpec, Unit, UnitState, Vrrp
+from escadm.log import get
+from escadm.system.mount import mounted_device
+from escadm.system.net import has_address
+from escadm.system.process import ProcessId, is_alive, leaders
+
+UP = (UnitState.STARTING, UnitState.RUNNING)
+GOING = (UnitState.STOPPING, UnitState.KILLING)
+
+log = get(__name__)
+
+
+def adopt(node: Node, memory: Memory) -> None:
+    """Put everything on the node's stage that the last agent remembers or that carries our mark."""
+    for remembered in memory.units.values():
+        _adopt(node, remembered)
+    known = {unit.leader for unit in memory.units.values()}
+    for name, leader in leaders(mark_prefix(node.paths)).items():
+        if leader not in known:
+            log.warning("%s: found running (pid %d), not written down by the last agent", name, leader.pid)
+            _adopt(node, _stray(node, name, leader))
+    _learn_role(node)
+
+
+def _stray(node: Node, name: str, leader: ProcessId) -> UnitMemory:
+    """A service that the last agent had started, but not yet written down when it ended."""
+    unit = node.plan.units.get(name, Unit(name, Kind.PROCESS, spec=ProcessSpec(())))
+    now = asyncio.get_running_loop().time()
+    life = Life(UnitState.STARTING, now, now + unit.start_timeout)
+    kind, mark = unit.kind.value, fingerprint(unit)
+    return UnitMemory(name, kind, mark, unit.needs, "SIGTERM", unit.stop_timeout, life, leader)
+
+
+def _adopt(node: Node, memory: UnitMemory) -> None:
+    unit, outdated = restore_unit(memory, node.plan.units.get(memory.name))
+    if memory.life.state not in (*UP, *GOING):
+        if memory.name in node.plan.units:
+            node.stage.adopt(unit, memory.life, None, stale=False)
+        return
+    post, bind = node.stage.poster(unit.name)
+    driver = node.make_driver(unit, post)
+    bind(driver)
+    if isinstance(driver, Service):
+        life = _adopt_process(unit, memory, driver, post)
+        outdated = outdated or (isinstance(unit.ready, Notify) and life.state is UnitState.STARTING)
+    else:
+        life = replace(memory.life, state=_state_without_process(node, unit), deadline=None)
+    node.stage.adopt(unit, life, driver, stale=outdated)
+
+
+def _adopt_process(unit: Unit, memory: UnitMemory, service: Service, post: Post) -> Life:
+    life, leader = memory.life, memory.leader
+    if leader is None:  # it was about to be started, or was never more than that
+        return replace(life, state=UnitState.STOPPED, deadline=None)
+    if life.state in GOING:
+        service.leader = leader
+        loop = asyncio.get_running_loop()
+        loop.call_soon(service.kill)
+        return replace(life, state=UnitState.KILLING, deadline=loop.time() + KILL_TIMEOUT)
+    service.adopt(leader, ready=life.state is UnitState.RUNNING)
+    log.info("%s: %s (pid %d)", unit.name, "adopted" if is_alive(leader) else "is gone", leader.pid)
+    return life
+
+
+def _state_without_process(node: Node, unit: Unit) -> UnitState:
+    """Groups and local folders simply are; a mount is asked for."""
+    spec = unit.spec
+    if isinstance(spec, FilesystemSpec) and spec.device is not None:
+        mounted = mounted_device(node.paths.below(spec.mount_point)) is not None
+        return UnitState.RUNNING if mounted else UnitState.STOPPED
+    return UnitState.RUNNING
+
+
+def _learn_role(node: Node) -> None:
+    """Where keepalived runs already: its last word if it is still in the FIFO, else whether the VIP is here.
+
+    Without the VIP it is BACKUP or FAULT; SIGHUP makes keepalived say FAULT again if it is that.
+    """
+    driver = node.stage.drivers.get("keepalived")
+    spec = node.plan.keepalived
+    if not isinstance(driver, Keepalived) or spec is None or driver.leader is None or not is_alive(driver.leader):
+        return
+    node.feed.open()
+    if node.feed.read():
+        node.vrrp = node.feed.newest
+    elif has_address(spec.vip_interface, spec.vip):
+        node.vrrp = Vrrp.MASTER
+    else:
+        node.vrrp = Vrrp.BACKUP
+        driver.reload()
+    log.info("keepalived runs already; this node is %s", node.vrrp)

@@ -1,0 +1,105 @@
+"""What starts and stops a unit: the interface, and the kinds that need no process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from escadm.core.lifecycle import Event
+from escadm.core.types import FilesystemSpec, Unit
+from escadm.errors import EscadmError
+from escadm.paths import Paths
+from escadm.system.mount import mount, unmount
+from escadm.system.process import ProcessId
+
+Post = Callable[[Event, str], None]
+"""Tell the life of the unit what happened, with the reason where it is a failure."""
+
+
+class Driver(Protocol):
+    """One incarnation of a unit, from its start until it is gone.
+
+    The three verbs return at once; what came of them is posted: READY or EXITED after ``start``, GONE or STOP_FAILED
+    after ``terminate`` and ``kill``. ``doubt`` says why it is not ready yet, as far as is known.
+    """
+
+    leader: ProcessId | None
+    doubt: str
+
+    def start(self) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class Mark:
+    """A unit that is nothing of its own: a group, reached as soon as all of its members are."""
+
+    leader: ProcessId | None = None
+    doubt = ""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+
+    def start(self) -> None:
+        self._post(Event.READY, "")
+
+    def terminate(self) -> None:
+        self._post(Event.GONE, "")
+
+    kill = terminate
+
+
+class Unsupported:
+    """A unit that this version cannot start; it says so instead of pretending."""
+
+    leader: ProcessId | None = None
+    doubt = ""
+
+    def __init__(self, post: Post, reason: str) -> None:
+        self._post = post
+        self._reason = reason
+
+    def start(self) -> None:
+        self._post(Event.EXITED, self._reason)
+
+    def terminate(self) -> None:
+        self._post(Event.GONE, "")
+
+    kill = terminate
+
+
+class Filesystem:
+    """A mount; without a device the directory is local, and there is nothing to do."""
+
+    leader: ProcessId | None = None
+    doubt = ""
+
+    def __init__(self, unit: Unit, spec: FilesystemSpec, post: Post, paths: Paths) -> None:
+        self._unit = unit
+        self._spec = spec
+        self._post = post
+        self._paths = paths
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._run(Event.READY, Event.EXITED, lambda: mount(self._spec, self._paths, self._unit.start_timeout))
+
+    def terminate(self) -> None:
+        self._run(Event.GONE, Event.STOP_FAILED, lambda: unmount(self._spec, self._paths, self._unit.stop_timeout))
+
+    kill = terminate
+
+    def _run(self, good: Event, bad: Event, act: Callable[[], None]) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._finish(good, bad, act))
+
+    async def _finish(self, good: Event, bad: Event, act: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(act)
+        except (EscadmError, OSError) as error:
+            self._post(bad, error.message if isinstance(error, EscadmError) else str(error))
+        else:
+            self._post(good, "")

@@ -1,0 +1,90 @@
+"""``escadm agent``: from the configuration on disk to the loop that never ends on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+from escadm import __version__
+from escadm.actions.reload import Prepared, commit, prepare
+from escadm.agent.adopt import adopt
+from escadm.agent.control import Control
+from escadm.agent.memory import load
+from escadm.agent.node import Node
+from escadm.agent.publish import publish_end
+from escadm.agent.verbs import Verbs
+from escadm.log import get, set_up
+from escadm.paths import Paths
+from escadm.system.alive import acquire, write_beat
+from escadm.system.host import Host
+from escadm.system.net import drain, host_facts, open_address_events
+from escadm.system.notify import tell_systemd
+
+BEAT_INTERVAL = 1.0
+THREADS = 64
+
+log = get("escadm.agent")
+
+
+def main(paths: Paths, debug: bool = False) -> int:
+    """Run the agent until SIGTERM; returns the exit code.
+
+    Raises InvalidConfig, and only before anything was started: a configuration that goes bad later is an error of the
+    command that brings it.
+    """
+    set_up(paths.log, debug=debug)
+    lock = acquire(paths.lock)
+    host = Host()
+    prepared = prepare(paths, host_facts(paths), host)
+    for warning in prepared.warnings:
+        log.warning("%s", warning)
+    commit(prepared, host)
+    log.info("escadm %s begins (pid %d)", __version__, os.getpid())
+    asyncio.run(_run(paths, host, prepared))
+    log.info("escadm ends")
+    os.close(lock)
+    return 0
+
+
+async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    memory = load(paths)
+    node = Node(paths, prepared.plan, memory)
+    adopt(node, memory)
+    control = Control(paths, Verbs(node, host))
+    await control.open()
+    addresses = open_address_events()
+
+    def look_again() -> None:
+        drain(addresses)
+        node.wake()
+
+    loop.add_reader(addresses, look_again)
+    over = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    beat = loop.create_task(_beat(paths))
+    node.wake()
+    tell_systemd("READY=1")
+    await over.wait()
+    log.info("asked to end: stopping all in order")
+    tell_systemd("STOPPING=1")
+    node.active = False
+    await node.until(node.is_down)
+    await control.finish()
+    control.close()
+    beat.cancel()
+    loop.remove_reader(addresses)
+    addresses.close()
+    node.end()
+    publish_end(paths, tuple(node.history))
+
+
+async def _beat(paths: Paths) -> None:
+    """The sign of life, from the very loop that does the work."""
+    while True:
+        write_beat(paths.beat)
+        await asyncio.sleep(BEAT_INTERVAL)

@@ -1,0 +1,107 @@
+"""What the next agent has to know when this one is killed: /run/escadm/state.json, and how it is read back.
+
+The file is rewritten at each change. It holds no secrets: a definition is remembered by its fingerprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from escadm.core.lifecycle import Life
+from escadm.core.types import Kind, ProcessSpec, RoleChange, Unit, UnitState
+from escadm.log import get
+from escadm.paths import Paths
+from escadm.system.files import write_atomically
+from escadm.system.process import ProcessId, boot_id
+
+log = get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitMemory:
+    """A unit as the last agent left it."""
+
+    name: str
+    kind: str
+    fingerprint: str
+    needs: tuple[str, ...]
+    stop_signal: str
+    stop_timeout: float
+    life: Life
+    leader: ProcessId | None = None
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The whole of it; the default is a node that nothing is known about."""
+
+    active: bool = True
+    down: tuple[str, ...] = ()
+    up: tuple[str, ...] = ()
+    role: str | None = None
+    role_since: str | None = None
+    units: Mapping[str, UnitMemory] = field(default_factory=dict)
+    history: tuple[RoleChange, ...] = ()
+
+
+def fingerprint(unit: Unit) -> str:
+    """Equal for definitions under which a process may go on (see Unit.same_process)."""
+    return hashlib.sha256(repr((unit.kind.value, unit.spec)).encode()).hexdigest()[:16]
+
+
+def remember(unit: Unit, life: Life, leader: ProcessId | None, *, stale: bool) -> UnitMemory:
+    """The unit in the form that is written down."""
+    signal = unit.spec.stop_signal if isinstance(unit.spec, ProcessSpec) else "SIGTERM"
+    needs, timeout = unit.needs, unit.stop_timeout
+    return UnitMemory(unit.name, unit.kind.value, fingerprint(unit), needs, signal, timeout, life, leader, stale)
+
+
+def restore_unit(memory: UnitMemory, planned: Unit | None) -> tuple[Unit, bool]:
+    """The definition to go on with, and whether the unit is outdated and must go round.
+
+    A definition that has changed, or that the plan no longer has, is known just well enough to stop the unit.
+    """
+    if planned is not None and fingerprint(planned) == memory.fingerprint:
+        return planned, memory.stale
+    spec = ProcessSpec((), stop_signal=memory.stop_signal)
+    kind = Kind(memory.kind)
+    return Unit(memory.name, kind, memory.needs, spec, stop_timeout=memory.stop_timeout), True
+
+
+def save(memory: Memory, paths: Paths) -> None:
+    """Write it down, readable for root alone."""
+    document = {"schema": 1, "boot": boot_id(), **asdict(memory)}
+    write_atomically(paths.state, json.dumps(document, indent=1), 0o600)
+
+
+def load(paths: Paths) -> Memory:
+    """What is written down; nothing, with a line in the log, where that is of another boot or cannot be read."""
+    try:
+        document = json.loads(paths.state.read_text())
+        if document["boot"] != boot_id():
+            return Memory()
+        return Memory(
+            active=document["active"],
+            down=tuple(document["down"]),
+            up=tuple(document["up"]),
+            role=document["role"],
+            role_since=document["role_since"],
+            units={name: _unit(data) for name, data in document["units"].items()},
+            history=tuple(RoleChange(**change) for change in document["history"]),
+        )
+    except FileNotFoundError:
+        return Memory()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("cannot read %s (%s): looking for running services by their marks alone", paths.state, error)
+        return Memory()
+
+
+def _unit(data: dict[str, Any]) -> UnitMemory:
+    life = Life(**{**data["life"], "state": UnitState(data["life"]["state"])})
+    leader = ProcessId(**data["leader"]) if data["leader"] else None
+    return UnitMemory(**{**data, "needs": tuple(data["needs"]), "life": life, "leader": leader})

@@ -1,0 +1,319 @@
+"""The node: everything that is known and wanted, and the turn that leads from one to the other.
+
+Whatever happens only wakes it: a turn asks the reconciler for the steps that may be taken now, has them taken, and
+publishes what is true. There is one loop and one state, so two changes of role cannot overlap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from escadm.agent.driver import Driver, Filesystem, Mark, Post, Unsupported
+from escadm.agent.journal import Journal, iso
+from escadm.agent.memory import Memory, remember, save
+from escadm.agent.peer import PeerLink, heartbeat_interval
+from escadm.agent.publish import picture, publish, publish_role
+from escadm.agent.service import Service
+from escadm.agent.stage import Stage
+from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
+from escadm.core.health import Facts
+from escadm.core.lifecycle import Life
+from escadm.core.reconcile import DOWN, Intent, goal, reconcile
+from escadm.core.role import Peer, gives_up, is_drained, reached
+from escadm.core.types import (
+    FilesystemSpec,
+    KeepalivedSpec,
+    Kind,
+    Plan,
+    ProcessSpec,
+    Role,
+    RoleChange,
+    SystemdSpec,
+    Unit,
+    UnitState,
+    Vrrp,
+)
+from escadm.errors import EscadmError
+from escadm.log import get
+from escadm.paths import Paths
+from escadm.system.net import has_address
+from escadm.system.systemd import unit_exists
+
+TARGETS = {Vrrp.MASTER: Role.MASTER, Vrrp.BACKUP: Role.BACKUP}
+
+log = get(__name__)
+
+
+class Node:
+    """The state of this node and its turn. Verbs change ``active``, ``down``, ``up`` and the like, and wake it."""
+
+    def __init__(self, paths: Paths, plan: Plan, memory: Memory) -> None:
+        self.paths = paths
+        self.plan = plan
+        self.active = memory.active
+        self.down = frozenset(memory.down)
+        self.up = frozenset(memory.up)
+        self.role = Role(memory.role) if memory.role else None
+        self.role_since = memory.role_since
+        self.vrrp = Vrrp.UNKNOWN
+        self.switchover = ""  # why the role is given up on purpose
+        self.release = ""
+        self.link: PeerLink | None = None
+        self.watchers: list[Callable[[str, Life], None]] = []
+        self.history: list[RoleChange] = list(memory.history)
+        self.journal = Journal(time.monotonic, time.time, self.history)
+        self.feed = RoleFeed(paths, self._on_vrrp)
+        self.stage = Stage(self.make_driver, self._on_change)
+        self._since: dict[str, str] = {}
+        self._fit: bool | None = None
+        self._absent: frozenset[str] = frozenset()
+        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._loop = asyncio.get_running_loop()
+        self._due = False
+        self.take_plan(plan)
+
+    # --- what verbs and events change ---
+
+    def take_plan(self, plan: Plan) -> None:
+        """Go by another plan from now on."""
+        self.plan = plan
+        self.stage.redefine(plan)
+        specs = {name: unit.spec for name, unit in plan.units.items()}
+        self._absent = frozenset(
+            name
+            for name, spec in specs.items()
+            if isinstance(spec, SystemdSpec) and not unit_exists(spec.unit, self.paths)
+        )
+        self._connect()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again, soon; many calls make one turn."""
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._turn)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait until ``true()`` holds at the end of a turn."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append((true, future))
+        self.wake()
+        await future
+
+    @property
+    def intent(self) -> Intent:
+        master = self.vrrp is Vrrp.MASTER and not self.release
+        return Intent(self.active, master, self.down, self.up, self._absent)
+
+    @property
+    def goal(self) -> frozenset[str]:
+        """What should be up now."""
+        return goal(self.plan, self.intent)
+
+    @property
+    def peer(self) -> Peer | None:
+        return self.link.peer if self.link else None
+
+    def state(self, name: str) -> UnitState:
+        """The state of a unit; one that never lived is stopped."""
+        life = self.stage.lives.get(name)
+        return life.state if life else UnitState.STOPPED
+
+    def is_settled(self) -> bool:
+        """Whether all that should be up is up (the condition aside), and nothing else is."""
+        wanted = {name for name in self.goal if self.plan.units[name].kind is not Kind.CONDITION}
+        return all(self.state(name) is UnitState.RUNNING for name in wanted) and all(
+            life.state in DOWN for name, life in self.stage.lives.items() if name not in wanted
+        )
+
+    def is_down(self) -> bool:
+        """Whether nothing runs here."""
+        return all(life.state in DOWN for life in self.stage.lives.values())
+
+    def is_drained(self) -> bool:
+        """Whether nothing of the primary is left here."""
+        return is_drained(self.plan, self.stage.live())
+
+    def end(self) -> None:
+        """The agent ends in good order: everything is down, and there is nothing to remember."""
+        if self.link is not None:
+            self.link.say()
+            self.link.close()
+        self.paths.state.unlink(missing_ok=True)
+
+    # --- events ---
+
+    def _on_vrrp(self, vrrp: Vrrp) -> None:
+        before, self.vrrp = self.vrrp, vrrp
+        driver = self.stage.drivers.get("keepalived")
+        if isinstance(driver, Keepalived) and vrrp is not Vrrp.STOP:
+            driver.word()
+        if vrrp is not before:
+            self._begin(TARGETS.get(vrrp, Role.FAULT), f"keepalived says {vrrp}")
+            self.wake()
+
+    def _begin(self, target: Role, cause: str) -> None:
+        if target.value != (self.journal.target or self.role):
+            self.journal.begin(self.role or "-", target, cause)
+
+    def _on_change(self, name: str, before: Life, after: Life) -> None:
+        if after.state is not before.state:
+            self._since[name] = iso(time.time())
+            took = f" after {after.since - before.since:.3f} s" if before.state not in DOWN else ""
+            told = after.reason and (after.again or after.state in DOWN)
+            reason = f": {after.reason}" if told else ""
+            log.info("%s: %s%s%s", name, after.state, took, reason)
+        for watcher in self.watchers:
+            watcher(name, after)
+        self.wake()
+
+    # --- the turn ---
+
+    def _turn(self) -> None:
+        self._due = False
+        try:
+            self._judge_release()
+            for step in reconcile(self.plan, self.stage.live(), self.intent):
+                self.stage.take(step, self.plan)
+            self._reach()
+            self._write_fitness()
+            self.publish()
+        except Exception:
+            log.exception("a defect of ours; the next event tries again")
+        for pair in self._waiting[:]:
+            true, future = pair
+            if future.done() or true():
+                self._waiting.remove(pair)
+                if not future.done():
+                    future.set_result(None)
+
+    def failing(self) -> list[str]:
+        """Units with the verdict, in start order; what is kept up for ever is never a reason to fail over."""
+        lives = self.stage.lives
+        return [name for name in self.plan.units if name in lives and lives[name].failed]
+
+    def _judge_release(self) -> None:
+        failing = self.failing()
+        why = ""
+        if self.switchover:
+            why = self.switchover
+        elif self.plan.is_pair and self.active and gives_up(failing, self.peer):
+            why = f"gave the role up: {failing[0]} {self.stage.lives[failing[0]].reason}"
+        if why and not self.release and self.role is Role.MASTER:
+            self._begin(Role.FAULT, why)
+        self.release = why
+
+    def _reach(self) -> None:
+        live = self.stage.live()
+        if self.vrrp is not Vrrp.MASTER and is_drained(self.plan, live):
+            self.journal.mark("stopped")
+        role = reached(self.plan, self.vrrp, live, self.role)
+        if role is not self.role:
+            log.info("role: %s", role)
+            self.role, self.role_since = role, iso(time.time())
+            publish_role(role, self.paths)
+            self.journal.mark("role")
+        if self.journal.target == role and self.is_settled():
+            self.journal.end()
+
+    def _write_fitness(self) -> None:
+        """-254 only once nothing of the primary is left: until then the VIP stays where the services still are."""
+        fit = not (self.release and self.is_drained())
+        if self.plan.is_pair and fit is not self._fit:
+            self._fit = fit
+            write_fitness(self.paths, fit=fit)
+
+    # --- telling ---
+
+    def facts(self) -> Facts:
+        """All that a verdict rests on."""
+        spec = self.plan.keepalived
+        here = None
+        if spec is not None:
+            try:
+                here = has_address(spec.vip_interface, spec.vip)
+            except EscadmError:
+                here = None
+        return Facts(
+            self.plan,
+            self.intent,
+            self.stage.lives,
+            self.role,
+            self.vrrp,
+            self.peer,
+            here,
+            self.release,
+            self._pairing(),
+        )
+
+    def publish(self) -> None:
+        """Write down what is true, for everybody and for the next agent; tell the peer."""
+        leaders = {name: driver.leader for name, driver in self.stage.drivers.items()}
+        pgids = {
+            name: leader.pid for name, leader in leaders.items() if leader is not None and self.state(name) not in DOWN
+        }
+        history = tuple(self.history)
+        shown = picture(self.facts(), pgids=pgids, since=self._since, role_since=self.role_since, history=history)
+        publish(shown, self.paths)
+        units = {
+            name: remember(self.stage.units[name], life, leaders.get(name), stale=name in self.stage.stale)
+            for name, life in self.stage.lives.items()
+        }
+        down, up = tuple(sorted(self.down)), tuple(sorted(self.up))
+        save(Memory(self.active, down, up, self.role, self.role_since, units, history), self.paths)
+        if self.link is not None:
+            self.link.say()
+
+    def _pairing(self) -> dict[str, str]:
+        """What both nodes of a pair must have alike."""
+        spec = self.plan.keepalived
+        if spec is None:
+            return {}
+        return {
+            "virtual_router_id": str(spec.virtual_router_id),
+            "vip": str(spec.vip),
+            "advert_interval": f"{spec.advert_interval:g}",
+        }
+
+    def _tell_peer(self) -> dict[str, object]:
+        failing = self.failing()
+        reasons = [f"{name} {self.stage.lives[name].reason}"[:200] for name in failing[:3]]
+        if not self.active:
+            reasons = ["it is stopped"]
+        fit = self.active and not failing and self.vrrp in (Vrrp.MASTER, Vrrp.BACKUP)
+        return {"vrrp": self.vrrp, "role": self.role, "fit": fit, "reasons": reasons, "pairing": self._pairing()}
+
+    def _connect(self) -> None:
+        """(Re)open the link to the peer where the plan knows both addresses."""
+        spec = self.plan.keepalived
+        wanted = (spec.unicast_source, spec.unicast_peers, spec.advert_interval) if spec else None
+        if wanted == self._linked:
+            return
+        if self.link is not None:
+            self.link.close()
+        self.link, self._linked = None, wanted
+        if spec is not None and spec.unicast_source is not None and spec.unicast_peers:
+            interval = heartbeat_interval(spec.advert_interval)
+            self.link = PeerLink(spec.unicast_source, spec.unicast_peers[0], interval, self._tell_peer, self.wake)
+            self._opening = self._loop.create_task(self.link.open())
+
+    _linked: object = None
+
+    # --- drivers ---
+
+    def make_driver(self, unit: Unit, post: Post) -> Driver:
+        """The driver for one incarnation of the unit."""
+        spec = unit.spec
+        if isinstance(spec, KeepalivedSpec):
+            return Keepalived(unit, spec, post, self.paths, self.feed)
+        if isinstance(spec, ProcessSpec):
+            return Service(unit, spec, post, self.paths)
+        if isinstance(spec, FilesystemSpec):
+            return Filesystem(unit, spec, post, self.paths)
+        if unit.kind is Kind.GROUP:
+            return Mark(post)
+        if unit.kind is Kind.UNIT:
+            return Unsupported(post, "is a systemd unit, which this version does not start: give it a command")
+        return Unsupported(post, "cannot be started: this version does not run DRBD; leave drbd.nodes out")

@@ -1,0 +1,145 @@
+"""What the two agents of a pair tell each other: small UDP datagrams between the nodes' own addresses.
+
+Each says what it is (keepalived's state, the role reached, fitness and why) a few times in the interval after which
+silence counts. Nothing here moves a role; it answers "could the peer take over?" and "do we both think the same?".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from escadm.core.role import Peer
+from escadm.core.types import Address, Role, Vrrp
+from escadm.log import get
+
+PORT = 5112
+RETRY_BIND = 1.0
+LOST_AFTER = 3.5  # intervals
+
+log = get(__name__)
+
+
+def heartbeat_interval(advert_interval: float) -> float:
+    """Seconds between two datagrams: as often as VRRP speaks, but between 0.2 s and 1 s."""
+    return min(max(advert_interval, 0.2), 1.0)
+
+
+class PeerLink(asyncio.DatagramProtocol):
+    """Sends what ``tell()`` returns, and keeps ``peer`` up to date; ``on_change`` is called when that changes."""
+
+    def __init__(
+        self,
+        source: Address,
+        peer: Address,
+        interval: float,
+        tell: Callable[[], Mapping[str, object]],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._address = peer
+        self._interval = interval
+        self._tell = tell
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._next: asyncio.TimerHandle | None = None
+        self._lost: asyncio.TimerHandle | None = None
+        self._said = b""
+        self._closed = False
+        self.peer = Peer(str(self._address))
+
+    async def open(self) -> None:
+        """Bind to this node's own address; where that is not there (yet), try again until it is."""
+        while not self._closed:
+            try:
+                await self._loop.create_datagram_endpoint(lambda: self, local_addr=(str(self._source), PORT))
+            except OSError as error:
+                log.warning("cannot listen for the peer on %s, UDP port %d: %s", self._source, PORT, error)
+                await asyncio.sleep(RETRY_BIND)
+            else:
+                return
+
+    def close(self) -> None:
+        self._closed = True
+        for handle in (self._next, self._lost):
+            if handle is not None:
+                handle.cancel()
+        if self._transport is not None:
+            self._transport.close()
+
+    def say(self) -> None:
+        """Send at once if there is news."""
+        if self._transport is not None and self._message() != self._said:
+            self._send()
+
+    # --- asyncio's calls ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+        self._send()
+
+    def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
+        if address[0] != str(self._address):
+            return
+        heard = parse(data, str(self._address))
+        if heard is None:
+            log.warning("not understood, from the peer %s: %r", self._address, data[:80])
+            return
+        if self._lost is not None:
+            self._lost.cancel()
+        self._lost = self._loop.call_later(self._interval * LOST_AFTER, self._silence)
+        first = not self.peer.heard
+        self._become(heard)
+        if first:
+            log.info("peer %s is connected (%s)", self._address, heard.role)
+            self._send()
+
+    def error_received(self, exc: Exception) -> None:
+        """ICMP says that nobody listens there: the silence will tell."""
+
+    # --- inside ---
+
+    def _message(self) -> bytes:
+        return json.dumps({"escadm": 1, **self._tell()}, separators=(",", ":")).encode()
+
+    def _send(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        if self._closed or self._transport is None or self._transport.is_closing():
+            return
+        self._said = self._message()
+        self._transport.sendto(self._said, (str(self._address), PORT))
+        self._next = self._loop.call_later(self._interval, self._send)
+
+    def _silence(self) -> None:
+        log.warning("peer %s is silent", self._address)
+        self._become(replace(self.peer, heard=False, fit=False, role=None, vrrp=Vrrp.UNKNOWN))
+
+    def _become(self, peer: Peer) -> None:
+        if peer != self.peer:
+            self.peer = peer
+            self._on_change()
+
+
+def parse(data: bytes, address: str) -> Peer | None:
+    """A datagram as a Peer that was heard; None for anything that is not one of ours."""
+    try:
+        told = json.loads(data)
+        if told["escadm"] != 1:
+            return None
+        role = told.get("role")
+        return Peer(
+            address,
+            heard=True,
+            vrrp=Vrrp(told["vrrp"]),
+            role=Role(role) if role else None,
+            fit=told["fit"] is True,
+            reasons=tuple(str(reason) for reason in told.get("reasons", ())),
+            pairing={str(key): str(value) for key, value in told.get("pairing", {}).items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,61 @@
+"""What the world sees: the snapshot in /run/escadm/status.json, and the role in keepalived_state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from escadm.core.health import Facts, describe_unit, is_of_concern, judge
+from escadm.core.snapshot import encode
+from escadm.core.types import Health, Kind, ResourceStatus, Role, RoleChange, Snapshot, Verdict
+from escadm.log import get
+from escadm.paths import Paths
+from escadm.system.files import write_atomically
+
+HIDDEN = (Kind.CONDITION, Kind.PROMOTION)
+
+log = get(__name__)
+
+
+def picture(
+    facts: Facts,
+    *,
+    pgids: Mapping[str, int],
+    since: Mapping[str, str],
+    role_since: str | None,
+    history: tuple[RoleChange, ...],
+) -> Snapshot:
+    """The snapshot of this moment; resources that nobody mentions and that are not installed are left out."""
+    resources = []
+    for name, unit in facts.plan.units.items():
+        if unit.kind in HIDDEN or (name in facts.intent.absent and not is_of_concern(facts, unit)):
+            continue
+        state, detail = describe_unit(facts, unit)
+        restarts = facts.life(name).restarts
+        resources.append(ResourceStatus(name, state, pgids.get(name, 0), since.get(name), detail, restarts))
+    return Snapshot(
+        judge(facts),
+        role=facts.role,
+        role_since=role_since,
+        resources=tuple(resources),
+        history=history,
+    )
+
+
+def publish(snapshot: Snapshot, paths: Paths) -> None:
+    """Let everybody read it."""
+    write_atomically(paths.status, json.dumps(encode(snapshot), indent=1) + "\n", 0o644)
+
+
+def publish_end(paths: Paths, history: tuple[RoleChange, ...]) -> None:
+    """The last word of an agent that ends in good order."""
+    verdict = Verdict(2, Health.UNHEALTHY, "ESC Stopped", ("the agent has been stopped",))
+    publish(Snapshot(verdict, history=history), paths)
+
+
+def publish_role(role: Role, paths: Paths) -> None:
+    """One word and a newline in keepalived_state, for scripts; a disk that refuses it costs a log line."""
+    try:
+        write_atomically(paths.role, f"{role.value}\n", 0o644)
+    except Exception:
+        log.exception("cannot write the role to %s", paths.role)

@@ -1,0 +1,189 @@
+"""keepalived under supervision: its events in order, its fitness file, its process.
+
+keepalived proposes a role through its notify FIFO. We own the FIFO (it outlives keepalived and the agent, and what
+is written while nobody reads is kept), read it line by line, and let the newest word count once it has stood for
+SETTLE seconds: when somebody removes the VIP, keepalived says BACKUP and, 5 ms later, MASTER again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import select
+import signal
+import stat
+from collections.abc import Callable
+
+from escadm.agent.driver import Post
+from escadm.agent.service import Service
+from escadm.core.lifecycle import Event
+from escadm.core.types import VRRP_INSTANCE, KeepalivedSpec, ProcessSpec, Unit, Vrrp
+from escadm.errors import EscadmError
+from escadm.log import get
+from escadm.paths import Paths
+from escadm.system.files import write_atomically
+from escadm.system.net import has_address
+from escadm.system.process import ProcessId, command_name, identify, is_alive, kill
+from escadm.system.run import run
+
+SETTLE = 0.02
+FIT = "0\n"
+UNFIT = "-254\n"
+LEAVES_WITHIN = 3.0
+LINE = re.compile(r'INSTANCE "(?P<name>[^"]*)" (?P<state>[A-Z]+)(?: \d+)?')
+
+log = get(__name__)
+
+
+class RoleFeed:
+    """The read end of ``vrrp_notify_fifo``; calls ``on_vrrp(state)`` for the newest state, once it has settled."""
+
+    def __init__(self, paths: Paths, on_vrrp: Callable[[Vrrp], None]) -> None:
+        self._path = paths.fifo
+        self._on_vrrp = on_vrrp
+        self._descriptor: int | None = None
+        self._rest = b""
+        self.newest = Vrrp.UNKNOWN
+        self._due: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """Make the FIFO where it is missing, and (re)open it where it is another one than the one we read."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
+                    return
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+        if not (self._path.exists() and stat.S_ISFIFO(self._path.stat().st_mode)):
+            self._path.unlink(missing_ok=True)
+            os.mkfifo(self._path, 0o600)
+        # Read and write: with a writer of its own the FIFO never comes to its end.
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._rest = b""
+        asyncio.get_running_loop().add_reader(self._descriptor, self.read)
+
+    def read(self) -> bool:
+        """Take all lines that are there; True if keepalived has said anything about our instance."""
+        heard = False
+        while True:
+            try:
+                data = os.read(self._descriptor or 0, 65536)
+            except BlockingIOError:
+                return heard
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
+                heard = self._take(line.decode(errors="replace")) or heard
+
+    def _take(self, line: str) -> bool:
+        match = LINE.fullmatch(line)
+        if match is None or match["name"] != VRRP_INSTANCE or match["state"] not in Vrrp.__members__:
+            if line:
+                log.warning("keepalived: not understood: %r", line[:200])
+            return False
+        log.info("keepalived says %s", match["state"])
+        self.say(Vrrp(match["state"]))
+        return True
+
+    def say(self, state: Vrrp) -> None:
+        """Let ``state`` be the newest word; it counts after SETTLE seconds, unless a newer one comes first."""
+        self.newest = state
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(SETTLE, self._settled)
+
+    def _settled(self) -> None:
+        self._due = None
+        self._on_vrrp(self.newest)
+
+
+def write_fitness(paths: Paths, *, fit: bool) -> bool:
+    """Tell keepalived whether this node may hold the role (-254 = FAULT); True if that is news."""
+    return write_atomically(paths.fitness, FIT if fit else UNFIT, 0o644)
+
+
+class Keepalived(Service):
+    """The keepalived process; ready with its first word about the instance."""
+
+    def __init__(self, unit: Unit, spec: KeepalivedSpec, post: Post, paths: Paths, feed: RoleFeed) -> None:
+        argv = ["keepalived", "--dont-fork", "--log-console", "--log-detail", "--vrrp"]
+        argv += ["--use-file", str(paths.keepalived_conf)]
+        argv += ["--pid", str(paths.keepalived_pid), "--vrrp_pid", str(paths.vrrp_pid)]
+        super().__init__(unit, ProcessSpec(tuple(argv)), self._filter, paths)
+        self._keepalived = spec
+        self._feed = feed
+        self._tell = post
+        self._ready = False
+
+    def start(self) -> None:
+        self._do(self._start())
+
+    def adopt(self, leader: ProcessId, *, ready: bool) -> None:
+        self._ready = ready
+        super().adopt(leader, ready=ready)
+
+    def word(self) -> None:
+        """keepalived has spoken: it is up."""
+        if not self._ready and self.leader is not None and not self._stopping:
+            self._ready = True
+            self._tell(Event.READY, "")
+
+    def reload(self) -> None:
+        """SIGHUP: read keepalived.conf again, and say FAULT again where that is the state."""
+        if self.leader is not None and is_alive(self.leader):
+            os.kill(self.leader.pid, signal.SIGHUP)
+
+    def _filter(self, event: Event, reason: str) -> None:
+        """Service says READY when the process lives; ours is ready with its first word."""
+        if event is Event.READY:
+            return
+        if event is Event.EXITED:
+            self._feed.say(Vrrp.STOP)
+        if event is Event.GONE:
+            self._drop_vip()
+        self._tell(event, reason)
+
+    async def _start(self) -> None:
+        try:
+            await asyncio.to_thread(self._clear_the_way)
+            self._feed.open()
+            self._launch({})
+        except (EscadmError, OSError) as error:
+            self._tell(Event.EXITED, error.message if isinstance(error, EscadmError) else str(error))
+
+    def _clear_the_way(self) -> None:
+        """Nobody else's keepalived may sit on our pid files, or ours would end at once with exit code 0.
+
+        The VRRP child of a keepalived that was killed lives on for up to a second and then leaves cleanly.
+        """
+        for path in (self._paths.vrrp_pid, self._paths.keepalived_pid):
+            with contextlib.suppress(OSError, ValueError):
+                other = identify(int(path.read_text()))
+                if other is not None and command_name(other.pid) == "keepalived":
+                    _wait_for_end(other.pid)
+                    kill([other])
+            path.unlink(missing_ok=True)
+        if not self._paths.fitness.exists():
+            write_fitness(self._paths, fit=True)
+
+    def _drop_vip(self) -> None:
+        """A keepalived that was killed outright leaves the VIP behind; no process holds the role, so nor may we."""
+        spec = self._keepalived
+        try:
+            if has_address(spec.vip_interface, spec.vip):
+                prefix = spec.vip_prefix or spec.vip.max_prefixlen
+                run(["ip", "address", "del", f"{spec.vip}/{prefix}", "dev", spec.vip_interface], timeout=5)
+                log.warning("keepalived is gone and had left the virtual address %s behind: removed", spec.vip)
+        except EscadmError as error:
+            log.warning("cannot remove the virtual address %s: %s", spec.vip, error.message)
+
+
+def _wait_for_end(pid: int) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        select.select([descriptor], [], [], LEAVES_WITHIN)
+    finally:
+        os.close(descriptor)
