@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from escadm.core.types import DrbdSpec, Secret
+from escadm.errors import Failed
+from escadm.paths import Paths
+from escadm.render.drbd import render_drbd
+
+NODES = (ip_address("172.16.0.0"), ip_address("172.16.1.0"))
+PLAIN = DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789)
+SECRET = DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789, shared_secret=Secret("s3 cr#t"))
+
+
+def section(spec: DrbdSpec, name: str) -> dict[str, str]:
+    text = render_drbd(spec, Paths()).text
+    inside = text.split(f"    {name} {{\n", 1)[1].split("    }\n", 1)[0]
+    return dict(line.strip().rstrip(";").split(" ", 1) for line in inside.splitlines())
+
+
+def test_the_same_file_on_both_nodes_whatever_the_order() -> None:
+    turned = DrbdSpec(NODES[::-1], "/dev/vdb", "/dev/drbd1", 7789)
+    assert render_drbd(PLAIN, Paths()) == render_drbd(turned, Paths())
+
+
+def test_addresses_and_not_names() -> None:
+    text = render_drbd(PLAIN, Paths()).text
+    for address in NODES:
+        assert f"    floating ipv4 {address}:7789 {{\n        device /dev/drbd1;\n        disk /dev/vdb;\n" in text
+    assert "node-id" not in text
+    assert " on " not in text.split("resource esc")[1]
+    six = DrbdSpec((ip_address("fd00::1"), ip_address("fd00::2")), "/dev/vdb", "/dev/drbd1", 7789)
+    assert "floating ipv6 [fd00::1]:7789 {" in render_drbd(six, Paths()).text
+
+
+def test_who_may_read_it() -> None:
+    assert render_drbd(PLAIN, Paths(Path("/srv"))).path == "/srv/etc/drbd.d/esc.res"
+    assert render_drbd(PLAIN, Paths()).mode == 0o644
+    assert render_drbd(SECRET, Paths()).mode == 0o640
+
+
+def test_a_secret_brings_the_algorithm_that_needs_it() -> None:
+    assert "cram-hmac-alg" not in section(PLAIN, "net")
+    net = section(SECRET, "net")
+    assert (net["cram-hmac-alg"], net["shared-secret"]) == ("sha256", '"s3 cr#t"')
+    chosen = DrbdSpec(
+        NODES, "/dev/vdb", "/dev/drbd1", 1, net_options=(("cram-hmac-alg", "sha1"),), shared_secret=Secret("x")
+    )
+    assert section(chosen, "net")["cram-hmac-alg"] == "sha1"
+
+
+def test_no_policy_that_throws_data_away() -> None:
+    net = section(PLAIN, "net")
+    assert net["protocol"] == "C"
+    assert {key: value for key, value in net.items() if key.startswith("after-sb")} == {
+        "after-sb-0pri": "discard-zero-changes",
+        "after-sb-1pri": "disconnect",
+        "after-sb-2pri": "disconnect",
+    }
+
+
+def test_a_dead_peer_is_noticed_as_fast_as_by_vrrp_and_timeout_is_below_its_bounds() -> None:
+    net = {key: int(value) for key, value in section(PLAIN, "net").items() if value.isdigit()}
+    assert net["ping-int"] + net["ping-timeout"] / 10 <= 3
+    assert net["timeout"] / 10 < min(net["ping-int"], net["connect-int"])
+
+
+def test_no_boot_waits_for_ever() -> None:
+    assert all(0 < int(seconds) <= 60 for seconds in section(PLAIN, "startup").values())
+    assert section(PLAIN, "startup").keys() == {"wfc-timeout", "degr-wfc-timeout", "outdated-wfc-timeout"}
+
+
+def test_the_configuration_overrides_and_adds() -> None:
+    spec = DrbdSpec(
+        NODES,
+        "/dev/vg0/esc",
+        "/dev/drbd7",
+        7000,
+        net_options=(("max-buffers", "8000"), ("ping-int", "1")),
+        disk_options=(("resync-rate", "100M"), ("on-io-error", "pass_on")),
+    )
+    net = section(spec, "net")
+    assert (net["max-buffers"], net["ping-int"]) == ("8000", "1")
+    assert section(spec, "disk") == {"on-io-error": "pass_on", "resync-rate": "100M"}
+    text = render_drbd(spec, Paths()).text
+    assert text.count("ping-int") == 1
+    assert "device /dev/drbd7;" in text
+    assert "disk /dev/vg0/esc;" in text
+
+
+@pytest.mark.parametrize("disk", ["/dev/vdb; }", "/dev/v db", '/dev/"', "/dev/vdb\n"])
+def test_no_value_breaks_out(disk: str) -> None:
+    with pytest.raises(Failed, match="is not one plain word"):
+        render_drbd(DrbdSpec(NODES, disk, "/dev/drbd1", 7789), Paths())
+    with pytest.raises(Failed, match="is not one plain word"):
+        render_drbd(DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789, disk_options=(("resync-rate", disk),)), Paths())
+
+
+@pytest.mark.parametrize("secret", ['a"b', "a\nb", "a\\b", ""])
+def test_a_secret_that_cannot_be_quoted_is_refused_without_being_told(secret: str) -> None:
+    with pytest.raises(Failed) as caught:
+        render_drbd(DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789, shared_secret=Secret(secret)), Paths())
+    assert caught.value.message.startswith("cannot write '***' into a configuration file")

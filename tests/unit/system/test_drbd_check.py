@@ -1,0 +1,155 @@
+"""What the real parsers of DRBD 8.4 and 9 say of what is made for them, on either node."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from escadm.core.types import Address, DrbdSpec, Secret
+from escadm.errors import Failed, NotInstalled
+from escadm.paths import Paths
+from escadm.render.drbd import render_drbd
+from escadm.system import drbd
+from escadm.system.run import Completed
+
+NODES = (ip_address("172.16.0.0"), ip_address("172.16.1.0"))
+SIX = (ip_address("fd00::1"), ip_address("fd00::2"))
+
+SPECS = {
+    "plain": DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789),
+    "secret": DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789, shared_secret=Secret("s3 cr#t;{}'!" + "x" * 51)),
+    "six": DrbdSpec(SIX, "/dev/disk/by-id/virtio-abc_1", "/dev/drbd0", 65535),
+    "options": DrbdSpec(
+        NODES,
+        "/dev/vg0/esc",
+        "/dev/drbd1",
+        7789,
+        net_options=(("max-buffers", "8000"), ("csums-alg", "sha1"), ("cram-hmac-alg", "sha1")),
+        disk_options=(("resync-rate", "100M"), ("c-plan-ahead", "0")),
+        shared_secret=Secret("x"),
+    ),
+}
+
+
+def text(spec: DrbdSpec) -> str:
+    return render_drbd(spec, Paths()).text
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_both_parsers_accept_it_without_a_word(name: str) -> None:
+    drbd.check_config(text(SPECS[name]))
+
+
+def on_node(address: Address, script: str, *arguments: str) -> str:
+    """What ``script`` says in a network where only ``address`` is this machine's."""
+    setup = f"ip link set lo up && ip addr add {address}/{address.max_prefixlen} dev lo && "
+    done = subprocess.run(
+        ["unshare", "--net", "--map-root-user", "--user", "sh", "-c", setup + script, "sh", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_either_node_finds_itself_and_the_peer(name: str, tmp_path: Path) -> None:
+    """Both versions' commands to bring the resource up, and DRBD 9's node ids agree between the nodes."""
+    spec = SPECS[name]
+    file = tmp_path / "esc.res"
+    file.write_text(text(spec))
+    own_ids: list[str] = []
+    for own, peer in (spec.nodes, spec.nodes[::-1]):
+        here, there = (
+            f"ipv{own.version}:{f'[{each}]' if own.version == 6 else each}:{spec.port}" for each in (own, peer)
+        )
+        for version in ("9.0.0", "8.4.0"):
+            up = on_node(own, f'DRBD_DRIVER_VERSION_OVERRIDE={version} drbdadm -c "$1" -d up esc', str(file)).replace(
+                "\\", ""
+            )
+            assert f"{here} {there}" in up
+            if version == "9.0.0":
+                found = re.search(r"new-resource esc (\d)", up)
+                assert found is not None
+                own_ids.append(found[1])
+                assert f"new-peer esc {1 - int(found[1])} " in up
+    assert sorted(own_ids) == ["0", "1"]
+
+
+def test_the_dump_has_what_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "esc.res"
+    file.write_text(text(SPECS["secret"]))
+    for parser in drbd.PARSERS:
+        dump = subprocess.run([parser, "-c", str(file), "dump"], capture_output=True, text=True, timeout=60).stdout
+        assert "\"s3 cr#t;{}'!" + "x" * 51 + '"' in dump
+        assert dump.count("floating") == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parser"),
+    [
+        ("ping-int 2;", "ping-int 2", "drbdadm"),
+        ("ping-int 2;", "ping-intt 2;", "drbdadm"),
+        ("ping-int 2;", "ping-int 999;", "drbdadm"),
+        ("    startup {", "    options { auto-promote no; }\n    startup {", "drbdadm-84"),
+    ],
+)
+def test_the_objections_of_either_parser_are_heard(old: str, new: str, parser: str) -> None:
+    with pytest.raises(Failed) as caught:
+        drbd.check_config(text(SPECS["plain"]).replace(old, new))
+    assert caught.value.message.startswith(f"{parser} does not accept the configuration made for it:\n  esc.res:")
+
+
+def test_an_objection_does_not_tell_the_secret() -> None:
+    long = DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789, shared_secret=Secret("hidden" * 20))
+    with pytest.raises(Failed, match="Value is too long") as caught:
+        drbd.check_config(text(long))
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("noise", "is_fine"),
+    [
+        ("sh: 1: modinfo: not found\n", True),
+        ("modinfo: ERROR: Module drbd not found.\nmodinfo: ERROR: Module drbd not found.\n", True),
+        ("modprobe: FATAL: Module drbd not found in directory /lib/modules/6.1.0-32-amd64\n", True),
+        ("sh: 1: modinfo: not found\nesc.res:3: Something else\n", False),
+        ("modinfo: ERROR: Module drbd not found. And more\n", False),
+    ],
+)
+def test_a_missing_module_is_no_objection(noise: str, is_fine: bool) -> None:
+    def run(argv: Sequence[str], **named: object) -> Completed:
+        return Completed(tuple(argv), 0, "", noise)
+
+    if is_fine:
+        drbd.check_config("", run=run)
+    else:
+        with pytest.raises(Failed):
+            drbd.check_config("", run=run)
+
+
+def test_one_parser_is_enough_and_none_is_told() -> None:
+    asked = []
+
+    def only(*present: str) -> drbd.Run:
+        def run(
+            argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, **named: object
+        ) -> Completed:
+            asked.append(argv[0])
+            if argv[0] not in present:
+                raise NotInstalled(f"{argv[0]} is not installed")
+            return Completed(tuple(argv), 0, "", "")
+
+        return run
+
+    drbd.check_config("", run=only("drbdadm"))
+    drbd.check_config("", run=only("/lib/drbd/drbdadm-84"))
+    assert asked == list(drbd.PARSERS) * 2
+    with pytest.raises(NotInstalled, match=r"^drbdadm is not installed"):
+        drbd.check_config("", run=only())
