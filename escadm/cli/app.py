@@ -13,9 +13,9 @@ import typer
 
 from escadm import __version__
 from escadm.cli import argv as command_line
-from escadm.cli.output import ReaderGoneError, complain, say
+from escadm.cli.output import ReaderGoneError, complain, say, warn
 from escadm.cli.session import Session
-from escadm.errors import EscadmError, Failed, NotPermitted, Usage
+from escadm.errors import EscadmError, Failed, InvalidConfig, NotPermitted, Usage
 from escadm.paths import ROOT_VARIABLE, Paths
 
 DEFECT = 70
@@ -25,12 +25,16 @@ READER_GONE = 141
 # every verb and the module of commands that has it, as a function of its name or as a family (``app``);
 # only what is asked for is imported
 COMMANDS = {
+    "reload": "reload",
     "start": "services",
     "stop": "services",
     "restart": "services",
     "status": "status",
+    "health": "health",
+    "diff": "diff",
     "switchover": "switchover",
     "agent": "agent",
+    "lab": "lab",
     "version": "version",
 }
 _SETTINGS = {
@@ -118,6 +122,10 @@ def _report(error: Exception, *, debug: bool) -> int:
     """Tell the error in one message; its exit code."""
     if isinstance(error, OSError) and error.filename is not None:
         error = _from_system(error)
+    if isinstance(error, InvalidConfig):
+        complain("the configuration is not valid; nothing was changed")
+        warn(error.problems)
+        return error.exit_code
     if isinstance(error, EscadmError):
         complain(error.message, error.hint)
         return error.exit_code
@@ -140,6 +148,9 @@ def _from_system(error: OSError) -> EscadmError:
 
 
 def _report_usage(error: _UsageFault) -> int:
+    if error.ctx is not None and error.message == error.ctx.get_help():
+        print(error.message, file=sys.stderr)
+        return Usage.exit_code
     possible = sorted(getattr(error, "possibilities", None) or ())
     message = error.message if possible else error.format_message()
     message = message[:1].lower() + message[1:].rstrip(".")

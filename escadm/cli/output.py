@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 import typer
 
 from escadm.core.snapshot import describe, status_line
-from escadm.core.types import Snapshot
+from escadm.core.types import Problem, Snapshot
 
 SEVERITY_COLOURS = ("green", "yellow", "red", "magenta")
 STATE_COLOURS = {
@@ -48,6 +49,12 @@ def complain(message: str, hint: str = "") -> None:
     first, *rest = message.splitlines() or [""]
     lines = [f"escadm: {first}", *rest, *([f"  {hint}"] if hint else [])]
     print("\n".join(lines), file=sys.stderr)
+
+
+def warn(problems: Iterable[Problem]) -> None:
+    """One line on stderr for each finding, as editors read them: FILE:LINE:COLUMN first."""
+    for problem in problems:
+        print(problem, file=sys.stderr)
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:

@@ -1,0 +1,239 @@
+"""``health``: probes now, rather than telling what the agent last saw."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from escadm.actions.diff import diff
+from escadm.actions.status import status
+from escadm.config import read_plan
+from escadm.core.types import (
+    Address,
+    Exec,
+    FilesystemSpec,
+    HostFacts,
+    Http,
+    KeepalivedSpec,
+    Plan,
+    ProcessSpec,
+    ResourceStatus,
+    Role,
+    Snapshot,
+    SystemdSpec,
+    Tcp,
+    Unit,
+)
+from escadm.errors import EscadmError, Failed, NotInstalled, NotPermitted
+from escadm.paths import Paths
+from escadm.system.host import Host
+from escadm.system.mount import mounted_device
+from escadm.system.net import has_address
+from escadm.system.probe import probe
+from escadm.system.process import command_name, service_environment
+
+ENOUGH_SHARE = 0.05
+ENOUGH_BYTES = 1 << 30
+PING_LIMIT = 3.0
+AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One finding. ``passed`` None = it could not be checked; ``detail`` says why, or what was found."""
+
+    name: str
+    passed: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """``heading`` names the kind of node, ``snapshot`` is that of ``status``, ``checks`` were made just now."""
+
+    heading: str
+    snapshot: Snapshot
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing that could be checked is wrong."""
+        return all(check.passed is not False for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """``look`` returns what it found to be right, or raises: Failed = wrong, NotPermitted and such = cannot tell."""
+
+    name: str
+    look: Callable[[], str]
+
+
+def health(paths: Paths, facts: HostFacts, host: Host) -> HealthReport:
+    """Look at everything that makes this node healthy, all at the same time and each with a limit."""
+    snapshot = status(paths)
+    checks = [_Check("status", partial(_verdict, snapshot))]
+    plan = None
+    try:
+        plan = read_plan(paths.config, facts).plan
+    except EscadmError as error:
+        checks.append(_Check("configuration", _raise(error)))
+    else:
+        checks.append(_Check("configuration", partial(str, paths.config)))
+        checks += _node_checks(plan, snapshot, paths, host)
+        checks.append(_Check("written files", partial(_files, paths, facts, host)))
+    checks += _space(plan, paths)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = tuple(pool.map(_carry_out, checks))
+    return HealthReport(_heading(plan, snapshot.role), snapshot, results)
+
+
+def _carry_out(check: _Check) -> CheckResult:
+    try:
+        return CheckResult(check.name, True, check.look())
+    except (NotPermitted, NotInstalled) as error:
+        return CheckResult(check.name, None, error.message)
+    except PermissionError as error:
+        return CheckResult(check.name, None, f"{error.filename}: {error.strerror}")
+    except EscadmError as error:
+        return CheckResult(check.name, False, error.message)
+    except OSError as error:
+        return CheckResult(check.name, False, str(error))
+
+
+def _raise(error: EscadmError) -> Callable[[], str]:
+    def look() -> str:
+        raise error
+
+    return look
+
+
+def _heading(plan: Plan | None, role: Role | None) -> str:
+    if plan is None:
+        return "ESC (STANDALONE)" if role is Role.STANDALONE else f"ESC HA ({role.value if role else 'UNKNOWN'})"
+    if not plan.is_pair:
+        return "ESC (STANDALONE)"
+    shown = role.value if role and role is not Role.STANDALONE else "UNKNOWN"
+    return f"ESC HA ({shown})" + (" with DRBD" if plan.drbd is not None else "")
+
+
+def _verdict(snapshot: Snapshot) -> str:
+    if snapshot.verdict.severity:
+        raise Failed(snapshot.verdict.text)
+    return snapshot.verdict.text
+
+
+def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, host: Host) -> Iterator[_Check]:
+    spec = plan.keepalived
+    if spec is not None:
+        yield _Check("keepalived", partial(_keepalived, paths))
+        yield _Check("virtual address", partial(_virtual_address, spec, snapshot.role))
+        for peer in spec.unicast_peers:
+            yield _Check(f"peer {peer}", partial(_ping, peer, host))
+        for gateway in spec.gateway:
+            yield _Check(f"gateway {gateway}", partial(_ping, gateway, host))
+    up = {resource.name: resource for resource in snapshot.resources if resource.state == "running"}
+    for unit in plan.units.values():
+        if isinstance(unit.spec, FilesystemSpec) and unit.spec.device is not None:
+            yield _Check(unit.name, partial(_mount, unit.spec, snapshot.role, paths))
+        elif unit.name in up and isinstance(unit.spec, ProcessSpec | SystemdSpec):
+            yield _Check(unit.name, partial(_service, unit, unit.spec, up[unit.name]))
+
+
+def _keepalived(paths: Paths) -> str:
+    try:
+        pid = int(paths.keepalived_pid.read_text())
+    except (FileNotFoundError, ValueError):
+        raise Failed("it is not running") from None
+    if command_name(pid) != "keepalived":
+        raise Failed(f"it is not running (it was process {pid})")
+    return f"process {pid}"
+
+
+def _virtual_address(spec: KeepalivedSpec, role: Role | None) -> str:
+    here = has_address(spec.vip_interface, spec.vip)
+    place = f"{spec.vip} is {'' if here else 'not '}on {spec.vip_interface}"
+    if role is None:
+        raise NotPermitted(f"{place}, and the role is not known")
+    if here is not (role is Role.MASTER):
+        raise Failed(f"{place}, and the role is {role.value}")
+    return place
+
+
+def _mount(spec: FilesystemSpec, role: Role | None, paths: Paths) -> str:
+    point = paths.below(spec.mount_point)
+    device = mounted_device(point)
+    found = f"{point} has {device} mounted" if device else f"{point} is not mounted"
+    if role is None:
+        raise NotPermitted(f"{found}, and the role is not known")
+    if (device is not None) is not (role in (Role.MASTER, Role.STANDALONE)):
+        raise Failed(f"{found}, and the role is {role.value}")
+    return found
+
+
+def _service(unit: Unit, spec: ProcessSpec | SystemdSpec, resource: ResourceStatus) -> str:
+    """The unit's own check, or its readiness where that can be asked again, or that it lives."""
+    question = unit.check.probe if unit.check else unit.ready
+    if not isinstance(question, Tcp | Http | Exec):
+        return _living(resource)
+    if isinstance(spec, SystemdSpec):
+        wrong = probe(question)
+    elif isinstance(question, Exec) and os.geteuid() != 0:
+        raise NotPermitted("only root may run its check")
+    else:
+        directory = spec.working_directory
+        wrong = probe(
+            question, user=spec.user, environment=service_environment(spec, "", {}), working_directory=directory
+        )
+    if wrong is not None:
+        raise Failed(wrong)
+    return "answers"
+
+
+def _living(resource: ResourceStatus) -> str:
+    if not resource.pgid:
+        raise NotPermitted("it has no process group to look for")
+    try:
+        os.killpg(resource.pgid, 0)
+    except ProcessLookupError:
+        raise Failed(f"its process group {resource.pgid} is gone") from None
+    except PermissionError:
+        pass  # it is somebody else's, and so it is there
+    return f"process group {resource.pgid} lives"
+
+
+def _ping(address: Address, host: Host) -> str:
+    answered = host.run(
+        ["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "1", str(address)], timeout=PING_LIMIT, ok=(0, 1)
+    )
+    if answered.code:
+        raise Failed("does not answer a ping")
+    return "answers"
+
+
+def _files(paths: Paths, facts: HostFacts, host: Host) -> str:
+    difference = diff(paths, facts, host)
+    if difference:
+        raise Failed("they are not those of the configuration: see escadm diff, then escadm reload")
+    return "are those of the configuration"
+
+
+def _space(plan: Plan | None, paths: Paths) -> Iterator[_Check]:
+    units = plan.units.values() if plan else ()
+    places = [paths.below(unit.spec.mount_point) for unit in units if isinstance(unit.spec, FilesystemSpec)]
+    for place in dict.fromkeys([*places, paths.log_directory, paths.config.parent]):
+        if place.is_dir():
+            yield _Check(f"space on {place}", partial(_free, place))
+
+
+def _free(place: Path) -> str:
+    found = os.statvfs(place)
+    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    text = f"{free / (1 << 30):.1f} GiB of {total / (1 << 30):.1f} GiB free"
+    if total and free < ENOUGH_BYTES and free / total < ENOUGH_SHARE:
+        raise Failed(text)
+    return text
