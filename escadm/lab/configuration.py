@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
 from escadm.config.edit import set_values
 from escadm.config.load import parse
 from escadm.config.model import Config, Filesystem, Service
+from escadm.config.overlay import canonical
+from escadm.config.reader import read
 from escadm.core.graph import below
 from escadm.core.types import Address
 from escadm.lab.namespaces import environment
@@ -22,9 +25,10 @@ Changes = dict[tuple[str, ...], object | None]
 
 @dataclass(frozen=True)
 class Copies:
-    """The network that the file asks for, the text for each node, and what differs from the original, for people."""
+    """The network that the file asks for, each node's text, the stand-ins' ports, and what differs, for people."""
 
     network: Network
+    ports: dict[str, int]
     texts: tuple[str, str]
     notes: tuple[str, ...]
 
@@ -36,18 +40,25 @@ def prepare(
     original = files("escadm.lab").joinpath("seed.yaml").read_text(encoding="utf-8") if text is None else text
     loaded = parse(original, file)
     network = network_of(loaded.config)
-    notes = [f"{problem}" for problem in loaded.warnings]
-    changes: Changes = {}
-    for found, note in (stand_ins(loaded.config, delay), without_devices(loaded.config)):
-        changes |= found
-        notes += note
+    ports, changes, notes = stand_ins(loaded.config, delay)
+    found, more = without_devices(loaded.config)
+    changes |= found
+    notes = (*(str(problem) for problem in loaded.warnings), *notes, *more)
+    spelled = spellings(original, file)
     if standalone:
         changes |= {("resources", "keepalived", key): None for key in ("vip", "unicast_source", "unicast_peers")}
-        return Copies(network, (set_values(original, file, changes),) * 2, tuple(notes))
+        return Copies(network, ports, (set_values(original, file, spelled(changes)),) * 2, notes)
     if advert is not None:
         changes["resources", "keepalived", "advert_interval"] = advert
-    texts = [set_values(original, file, changes | pair(loaded.config, network, index)) for index in (0, 1)]
-    return Copies(network, (texts[0], texts[1]), tuple(notes))
+    texts = [set_values(original, file, spelled(changes | pair(loaded.config, network, index))) for index in (0, 1)]
+    return Copies(network, ports, (texts[0], texts[1]), notes)
+
+
+def spellings(text: str, file: str) -> Callable[[Changes], Changes]:
+    """A function that turns the names of resources into those that the file uses (``postgres`` is ``pgsql``)."""
+    resources = read(text, file).value.get("resources")
+    spelled = {canonical(name): name for name in resources} if isinstance(resources, dict) else {}
+    return lambda changes: {(top, spelled.get(name, name), *rest): new for (top, name, *rest), new in changes.items()}
 
 
 def network_of(config: Config) -> Network:
@@ -80,7 +91,7 @@ def pair(config: Config, network: Network, index: int) -> Changes:
     return changes
 
 
-def without_devices(config: Config) -> tuple[Changes, list[str]]:
+def without_devices(config: Config) -> tuple[Changes, tuple[str, ...]]:
     """No replication and no mount: the nodes share this machine's kernel and its disks."""
     changes: Changes = {}
     notes = []
@@ -91,13 +102,13 @@ def without_devices(config: Config) -> tuple[Changes, list[str]]:
         if isinstance(resource, Filesystem) and resource.device:
             changes["resources", name, "device"] = None
             notes.append(f"{name}.device is left out: the lab mounts none of this machine's devices")
-    return changes, notes
+    return changes, tuple(notes)
 
 
-def stand_ins(config: Config, delay: float) -> tuple[Changes, list[str]]:
-    """Commands that say what they are, for the services that this machine cannot run."""
-    changes: Changes = {}
+def stand_ins(config: Config, delay: float) -> tuple[dict[str, int], Changes, tuple[str, ...]]:
+    """Commands that say what they are, for the services that this machine cannot run, each with a port."""
     ports: dict[str, int] = {}
+    changes: Changes = {}
     real = []
     for name, service in services(config):
         if service.command and is_installed(service.command[0]):
@@ -105,11 +116,12 @@ def stand_ins(config: Config, delay: float) -> tuple[Changes, list[str]]:
             continue
         ports[name] = FIRST_PORT + len(ports)
         changes |= stand_in(name, service, ports[name], delay)
-    notes = [f"{', '.join(real)}: run as they are, with this machine's files"] if real else []
+    notes = []
+    if real:
+        notes.append(f"run as they are, with this machine's files: {', '.join(real)}")
     if ports:
-        listed = ", ".join(f"{name} on port {port}" for name, port in ports.items())
-        notes.append(f"not installed here, so stand-ins that serve HTTP after {delay:g} s: {listed}")
-    return changes, notes
+        notes.append(f"not installed here, so stand-ins that serve HTTP after {delay:g} s: {', '.join(ports)}")
+    return ports, changes, tuple(notes)
 
 
 def services(config: Config) -> Iterator[tuple[str, Service]]:
@@ -130,7 +142,7 @@ def stand_in(name: str, service: Service, port: int, delay: float) -> Changes:
     """The keys that turn a service into a stand-in; what fits the real one alone goes."""
     command = [sys.executable, "-m", "escadm.lab.standin", name, "--port", str(port), "--delay", f"{delay:g}"]
     changes: Changes = {
-        ("resources", name, "command"): command,
+        ("resources", name, "command"): shlex.join(command),
         ("resources", name, "ready"): {"http": f"http://127.0.0.1:{port}/"},
     }
     unfit = [key for key in ("unit", "user", "working_directory", "check") if getattr(service, key) is not None]

@@ -107,7 +107,7 @@ class Lab:
         log = self.directory / "switch.log"
         outer, control = namespaces.start(None, switch(copies.network), log, "switch")
         self._controls.append(control)
-        self._state = state.State(outer=outer, network=copies.network, agent=self.agent)
+        self._state = state.State(outer=outer, network=copies.network, ports=copies.ports, agent=self.agent)
         state.save(self.directory, self._state)
         for name, text in zip("ab", copies.texts, strict=True):
             self.node(name).data.mkdir()
@@ -187,6 +187,11 @@ class Lab:
         return self._nodes[name]
 
     @property
+    def ports(self) -> dict[str, int]:
+        """The ports of the stand-ins, by name."""
+        return self.require().ports
+
+    @property
     def nodes(self) -> tuple[Node, Node]:
         return self.node("a"), self.node("b")
 
@@ -206,7 +211,9 @@ class Lab:
         for node in self.nodes:
             says = node.escadm("status", check=False).stdout.strip() if node.powered else "power off"
             lines.append(f"{node.hostname} {node.address}{' and the VIP' if node in holders else ''}: {says}")
-        return [*lines, f"client {network.client}"]
+        host = f"[{network.vip}]" if network.vip.version == 6 else str(network.vip)
+        services = [f"stand-in {name}: http://{host}:{port}/" for name, port in self.ports.items()]
+        return [*lines, f"client {network.client}", *services]
 
     # --- what is done with it -------------------------------------------------------------------------------
 

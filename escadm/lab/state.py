@@ -30,6 +30,7 @@ class State:
     outer: Machine
     network: Network
     machines: dict[str, Machine] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
     agent: bool = True
 
 
@@ -67,5 +68,6 @@ def load(directory: Path) -> State | None:
             gateways=tuple(map(ip_address, network["gateways"])),
         ),
         machines={name: Machine(**machine) for name, machine in document["machines"].items()},
+        ports=document["ports"],
         agent=document["agent"],
     )

@@ -1,4 +1,7 @@
-"""What the client saw: its record read back, and the questions that are asked of it."""
+"""What the client saw: its record read back, and the questions that are asked of it.
+
+``python -m escadm.lab.watch FILE`` prints the longest outage in a record.
+"""
 
 from __future__ import annotations
 
@@ -69,6 +72,17 @@ def first_answer(answers: Sequence[Answer], node: str, since: float = 0.0) -> An
     return next((answer for answer in answers if answer.served and answer.node == node and answer.at > since), None)
 
 
+def report(file: Path) -> str:
+    """The longest outage in a client's record, for people: how long, and who answered before it and after it."""
+    with file.open() as lines:
+        answers = [answer for answer in read(lines) if answer.served]
+    gap = longest_gap(answers)
+    if gap is None:
+        return "nobody answered"
+    before, after = (next(answer.node for answer in answers if answer.at == at) for at in (gap.start, gap.end))
+    return f"{gap.seconds:.2f} s without an answer: before it {before}, after it {after}"
+
+
 class Watch:
     """A running client; a context manager."""
 
@@ -125,3 +139,7 @@ class Watch:
     def first_answer(self, node: str, since: float = 0.0) -> Answer | None:
         """See :func:`first_answer`."""
         return first_answer(self.answers(), node, since)
+
+
+if __name__ == "__main__":
+    print(report(Path(sys.argv[1])))
