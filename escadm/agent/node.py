@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 from escadm.agent.driver import Driver, Filesystem, Mark, Post, Unsupported
 from escadm.agent.journal import Journal, iso
-from escadm.agent.memory import Memory, remember, save
+from escadm.agent.memory import Memory
 from escadm.agent.peer import PeerLink, heartbeat_interval
-from escadm.agent.publish import picture, publish, publish_role
+from escadm.agent.publish import publish_role
 from escadm.agent.service import Service
 from escadm.agent.stage import Stage
+from escadm.agent.tell import publish_node, tell_peer
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
-from escadm.core.health import Facts
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.role import Peer, gives_up, is_drained, reached
@@ -35,12 +35,11 @@ from escadm.core.types import (
     UnitState,
     Vrrp,
 )
-from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
-from escadm.system.net import has_address
 from escadm.system.systemd import unit_exists
 
+PASSING = (UnitState.STARTING, UnitState.STOPPING, UnitState.KILLING)
 TARGETS = {Vrrp.MASTER: Role.MASTER, Vrrp.BACKUP: Role.BACKUP}
 
 log = get(__name__)
@@ -66,7 +65,7 @@ class Node:
         self.journal = Journal(time.monotonic, time.time, self.history)
         self.feed = RoleFeed(paths, self._on_vrrp)
         self.stage = Stage(self.make_driver, self._on_change)
-        self._since: dict[str, str] = {}
+        self.since: dict[str, str] = {}
         self._fit: bool | None = None
         self._absent: frozenset[str] = frozenset()
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -141,6 +140,8 @@ class Node:
         if self.link is not None:
             self.link.say()
             self.link.close()
+        if self.plan.is_pair:
+            publish_role(Role.FAULT, self.paths)
         self.paths.state.unlink(missing_ok=True)
 
     # --- events ---
@@ -160,8 +161,8 @@ class Node:
 
     def _on_change(self, name: str, before: Life, after: Life) -> None:
         if after.state is not before.state:
-            self._since[name] = iso(time.time())
-            took = f" after {after.since - before.since:.3f} s" if before.state not in DOWN else ""
+            self.since[name] = iso(time.time())
+            took = f" after {after.since - before.since:.3f} s" if before.state in PASSING else ""
             told = after.reason and (after.again or after.state in DOWN)
             reason = f": {after.reason}" if told else ""
             log.info("%s: %s%s%s", name, after.state, took, reason)
@@ -179,7 +180,7 @@ class Node:
                 self.stage.take(step, self.plan)
             self._reach()
             self._write_fitness()
-            self.publish()
+            publish_node(self)
         except Exception:
             log.exception("a defect of ours; the next event tries again")
         for pair in self._waiting[:]:
@@ -225,65 +226,7 @@ class Node:
             self._fit = fit
             write_fitness(self.paths, fit=fit)
 
-    # --- telling ---
-
-    def facts(self) -> Facts:
-        """All that a verdict rests on."""
-        spec = self.plan.keepalived
-        here = None
-        if spec is not None:
-            try:
-                here = has_address(spec.vip_interface, spec.vip)
-            except EscadmError:
-                here = None
-        return Facts(
-            self.plan,
-            self.intent,
-            self.stage.lives,
-            self.role,
-            self.vrrp,
-            self.peer,
-            here,
-            self.release,
-            self._pairing(),
-        )
-
-    def publish(self) -> None:
-        """Write down what is true, for everybody and for the next agent; tell the peer."""
-        leaders = {name: driver.leader for name, driver in self.stage.drivers.items()}
-        pgids = {
-            name: leader.pid for name, leader in leaders.items() if leader is not None and self.state(name) not in DOWN
-        }
-        history = tuple(self.history)
-        shown = picture(self.facts(), pgids=pgids, since=self._since, role_since=self.role_since, history=history)
-        publish(shown, self.paths)
-        units = {
-            name: remember(self.stage.units[name], life, leaders.get(name), stale=name in self.stage.stale)
-            for name, life in self.stage.lives.items()
-        }
-        down, up = tuple(sorted(self.down)), tuple(sorted(self.up))
-        save(Memory(self.active, down, up, self.role, self.role_since, units, history), self.paths)
-        if self.link is not None:
-            self.link.say()
-
-    def _pairing(self) -> dict[str, str]:
-        """What both nodes of a pair must have alike."""
-        spec = self.plan.keepalived
-        if spec is None:
-            return {}
-        return {
-            "virtual_router_id": str(spec.virtual_router_id),
-            "vip": str(spec.vip),
-            "advert_interval": f"{spec.advert_interval:g}",
-        }
-
-    def _tell_peer(self) -> dict[str, object]:
-        failing = self.failing()
-        reasons = [f"{name} {self.stage.lives[name].reason}"[:200] for name in failing[:3]]
-        if not self.active:
-            reasons = ["it is stopped"]
-        fit = self.active and not failing and self.vrrp in (Vrrp.MASTER, Vrrp.BACKUP)
-        return {"vrrp": self.vrrp, "role": self.role, "fit": fit, "reasons": reasons, "pairing": self._pairing()}
+    # --- the peer ---
 
     def _connect(self) -> None:
         """(Re)open the link to the peer where the plan knows both addresses."""
@@ -296,7 +239,9 @@ class Node:
         self.link, self._linked = None, wanted
         if spec is not None and spec.unicast_source is not None and spec.unicast_peers:
             interval = heartbeat_interval(spec.advert_interval)
-            self.link = PeerLink(spec.unicast_source, spec.unicast_peers[0], interval, self._tell_peer, self.wake)
+            self.link = PeerLink(
+                spec.unicast_source, spec.unicast_peers[0], interval, lambda: tell_peer(self), self.wake
+            )
             self._opening = self._loop.create_task(self.link.open())
 
     _linked: object = None

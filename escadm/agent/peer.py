@@ -117,7 +117,7 @@ class PeerLink(asyncio.DatagramProtocol):
 
     def _silence(self) -> None:
         log.warning("peer %s is silent", self._address)
-        self._become(replace(self.peer, heard=False, fit=False, role=None, vrrp=Vrrp.UNKNOWN))
+        self._become(replace(self.peer, heard=False, fit=False, settled=False, role=None, vrrp=Vrrp.UNKNOWN))
 
     def _become(self, peer: Peer) -> None:
         if peer != self.peer:
@@ -138,6 +138,7 @@ def parse(data: bytes, address: str) -> Peer | None:
             vrrp=Vrrp(told["vrrp"]),
             role=Role(role) if role else None,
             fit=told["fit"] is True,
+            settled=told.get("settled") is True,
             reasons=tuple(str(reason) for reason in told.get("reasons", ())),
             pairing={str(key): str(value) for key, value in told.get("pairing", {}).items()},
         )

@@ -22,6 +22,7 @@ from escadm.system.process import (
     members,
     open_pidfd,
     outcome,
+    send,
     service_environment,
     signal_group,
     spawn,
@@ -179,6 +180,10 @@ class Service:
         for process in left:
             if process.pid not in self._watched:
                 self._watch(process)
+
+    def _signal_members(self, name: str) -> None:
+        for process in members(self._mark, self.leader):
+            send(process, name)
 
     # --- tasks ---
 

@@ -231,7 +231,7 @@ class Verbs:
     # --- switchover ---
 
     async def switchover(self, *, force: bool) -> str:
-        """Hand the role to the peer: stop in order, let the VIP go, wait until the peer has it."""
+        """Hand the role to the peer: stop in order, let the VIP go, wait until all runs there."""
         node = self._node
         if not node.plan.is_pair:
             raise Failed("cannot switch over: this node is standalone", "make it one of a pair with: escadm ha set")
@@ -255,8 +255,10 @@ class Verbs:
             node.switchover = ""
             node.wake()
         await node.until(lambda: node.role is Role.BACKUP or node.vrrp is Vrrp.MASTER)
-        took = time.monotonic() - began
-        return f"the primary is now {node.peer.address if node.peer else 'the peer'}, after {took:.1f} s"
+        await node.until(lambda: node.peer is None or node.peer.settled or not self._peer_has_taken_over())
+        if node.peer is None or not self._peer_has_taken_over():
+            raise Failed("the peer took the role and lost it again", "see: escadm status")
+        return f"the primary is now {node.peer.address}, after {time.monotonic() - began:.1f} s"
 
     def _peer_has_taken_over(self) -> bool:
         peer = self._node.peer

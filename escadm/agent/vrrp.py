@@ -128,6 +128,17 @@ class Keepalived(Service):
             self._ready = True
             self._tell(Event.READY, "")
 
+    def kill(self) -> None:
+        """First SIGTERM, also to the VRRP child that a killed parent leaves: it removes the VIP and says goodbye, so
+        that the peer need not wait for its silence. SIGKILL if it is asked a second time."""
+        if not self._stopping:
+            self._quiet()
+            self._stopping = True
+            self._signal_members("SIGTERM")
+            self._sweep()
+        else:
+            super().kill()
+
     def reload(self) -> None:
         """SIGHUP: read keepalived.conf again, and say FAULT again where that is the state."""
         if self.leader is not None and is_alive(self.leader):

@@ -17,13 +17,17 @@ TAKES_THE_ROLE = frozenset({Kind.PROMOTION, Kind.FILESYSTEM})
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What this node knows of the other one. ``fit``: nothing there has failed and its keepalived takes part."""
+    """What this node knows of the other one.
+
+    ``fit``: nothing there has failed and its keepalived takes part. ``settled``: all that should run there does.
+    """
 
     address: str
     heard: bool = False
     vrrp: Vrrp = Vrrp.UNKNOWN
     role: Role | None = None
     fit: bool = False
+    settled: bool = False
     reasons: tuple[str, ...] = ()
     pairing: Mapping[str, str] | None = None
 

@@ -110,7 +110,7 @@ def spawn(
     account = _account(spec.user)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), "ab") as output:
             child = subprocess.Popen(
                 spec.argv,
                 stdin=subprocess.DEVNULL,
@@ -207,14 +207,19 @@ def signal_group(leader: ProcessId, name: str) -> None:
             os.killpg(leader.pid, signal.Signals[name])
 
 
+def send(process: ProcessId, name: str) -> None:
+    """Send the signal to this very process; nothing happens when it is gone."""
+    descriptor = open_pidfd(process)
+    if descriptor is not None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, signal.Signals[name])
+        os.close(descriptor)
+
+
 def kill(processes: Iterable[ProcessId]) -> None:
     """SIGKILL each of them that is still the same process."""
     for process in processes:
-        descriptor = open_pidfd(process)
-        if descriptor is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            os.close(descriptor)
+        send(process, "SIGKILL")
 
 
 def outcome(code: int | None) -> str:

@@ -1,0 +1,85 @@
+"""What the node tells: everybody through the snapshot, the next agent through its memory, the peer by datagram."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from escadm.agent.memory import Memory, remember, save
+from escadm.agent.publish import picture, publish
+from escadm.core.health import Facts
+from escadm.core.reconcile import DOWN
+from escadm.core.types import Vrrp
+from escadm.errors import EscadmError
+from escadm.system.net import has_address
+
+if TYPE_CHECKING:
+    from escadm.agent.node import Node
+
+LONGEST_REASON = 200
+MOST_REASONS = 3
+
+
+def facts_of(node: Node) -> Facts:
+    """All that a verdict about the node rests on, the VIP looked at just now."""
+    stage = node.stage
+    seen = _vip_here(node)
+    return Facts(
+        node.plan, node.intent, stage.lives, node.role, node.vrrp, node.peer, seen, node.release, pairing_of(node)
+    )
+
+
+def _vip_here(node: Node) -> bool | None:
+    spec = node.plan.keepalived
+    if spec is None:
+        return None
+    try:
+        return has_address(spec.vip_interface, spec.vip)
+    except EscadmError:
+        return None
+
+
+def publish_node(node: Node) -> None:
+    """Write down what is true, for everybody and for the next agent; tell the peer if it is news."""
+    stage = node.stage
+    leaders = {name: driver.leader for name, driver in stage.drivers.items()}
+    pgids = {name: leader.pid for name, leader in leaders.items() if leader and node.state(name) not in DOWN}
+    history = tuple(node.history)
+    publish(
+        picture(facts_of(node), pgids=pgids, since=node.since, role_since=node.role_since, history=history), node.paths
+    )
+    units = {
+        name: remember(stage.units[name], life, leaders.get(name), stale=name in stage.stale)
+        for name, life in stage.lives.items()
+    }
+    down, up = tuple(sorted(node.down)), tuple(sorted(node.up))
+    save(Memory(node.active, down, up, node.role, node.role_since, units, history), node.paths)
+    if node.link is not None:
+        node.link.say()
+
+
+def pairing_of(node: Node) -> dict[str, str]:
+    """What both nodes of a pair must have alike."""
+    spec = node.plan.keepalived
+    if spec is None:
+        return {}
+    return {
+        "virtual_router_id": str(spec.virtual_router_id),
+        "vip": str(spec.vip),
+        "advert_interval": f"{spec.advert_interval:g}",
+    }
+
+
+def tell_peer(node: Node) -> dict[str, object]:
+    """The datagram's content: what keepalived says, the role reached, and whether this node could have the role."""
+    failing = node.failing()
+    reasons = [f"{name} {node.stage.lives[name].reason}"[:LONGEST_REASON] for name in failing[:MOST_REASONS]]
+    if not node.active:
+        reasons = ["it is stopped"]
+    return {
+        "vrrp": node.vrrp,
+        "role": node.role,
+        "fit": node.active and not failing and node.vrrp in (Vrrp.MASTER, Vrrp.BACKUP),
+        "settled": node.is_settled(),
+        "reasons": reasons,
+        "pairing": pairing_of(node),
+    }
