@@ -13,7 +13,7 @@ import typer
 
 from escadm import __version__
 from escadm.cli import argv as command_line
-from escadm.cli.output import ReaderGoneError, complain, say, warn
+from escadm.cli.output import OutputLostError, complain, say, warn
 from escadm.cli.session import Session
 from escadm.errors import EscadmError, Failed, InvalidConfig, NotPermitted, Usage
 from escadm.paths import ROOT_VARIABLE, Paths
@@ -31,6 +31,9 @@ COMMANDS = {
     "restart": "services",
     "status": "status",
     "health": "health",
+    "plan": "plan",
+    "config": "config",
+    "dump": "config",
     "diff": "diff",
     "switchover": "switchover",
     "agent": "agent",
@@ -57,11 +60,14 @@ class _UsageFault(Protocol):
 def main() -> NoReturn:
     """Run the program with ``sys.argv`` and end the process with its exit code."""
     debug = "--debug" in sys.argv
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123 - whoever started us closed it
+    sys.stderr = sys.stderr or sys.stdout
     try:
         code = _run(sys.argv[1:])
-        sys.stdout.flush()
-    except (ReaderGoneError, BrokenPipeError):
-        code = READER_GONE
+    except OutputLostError as error:
+        code = READER_GONE if error.is_reader_gone else Failed.exit_code
+        if not error.is_reader_gone:
+            complain(str(error))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -27,16 +27,20 @@ STATE_COLOURS = {
 }
 
 
-class ReaderGoneError(Exception):
-    """Nobody reads our output any more."""
+class OutputLostError(Exception):
+    """What is printed arrives nowhere: the reader of the pipe went away, or the disk is full."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"cannot write the output: {(error.strerror or str(error)).lower()}")
+        self.is_reader_gone = isinstance(error, BrokenPipeError)
 
 
 def say(text: str = "", *, colour: str | None = None) -> None:
-    """Print lines of data at once. Raises ReaderGoneError when the pipe is closed."""
+    """Print lines of data at once. Raises OutputLostError when they cannot be written."""
     try:
         print(paint(text, colour), flush=True)
-    except BrokenPipeError:
-        raise ReaderGoneError from None
+    except OSError as error:
+        raise OutputLostError(error) from None
 
 
 def say_json(document: object) -> None:

@@ -43,6 +43,5 @@ def _write(paths: Paths) -> None:
     written = commit(prepared, host)
     for path in written:
         output.say(f"{'removed' if path in prepared.aside else 'wrote'} {path}")
-    if not written:
-        output.say("nothing to change")
-    output.say("the agent is not running: what was written takes effect when it starts")
+    later = "the agent is not running: it takes the configuration up when it starts"
+    output.say(later if written else f"nothing to change; {later}")
