@@ -55,11 +55,19 @@ def parse(text: str, file: str) -> Loaded:
 
 def read_text(path: FilePath) -> str:
     """The text of a configuration file, line ends as they are."""
+    text = text_if_any(path)
+    if text is None:
+        hint = "write one with `escadm ha set …`, or copy a sample from etc/samples"
+        raise InvalidConfig([Problem(Where(str(path)), "", "there is no such file", hint)])
+    return text
+
+
+def text_if_any(path: FilePath) -> str | None:
+    """As read_text, None where there is no such file."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        hint = "write one with `escadm ha set …`, or copy a sample from etc/samples"
-        raise InvalidConfig([Problem(Where(str(path)), "", "there is no such file", hint)]) from None
+        return None
     except OSError as error:
         raise Failed(f"cannot read {path}: {error.strerror}") from None
     try:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from escadm.config import probes, values
+from escadm.config import addresses, probes, values
 from escadm.core import types
 
 
@@ -51,22 +51,22 @@ Text = Annotated[str | None, *_parsed(values.text, _SCALAR)]
 Word = Annotated[str | None, *_parsed(values.word, _TEXT)]
 AbsolutePath = Annotated[str | None, *_parsed(values.absolute_path, _PATH)]
 MountPoint = Annotated[str, *_parsed(values.mount_point, _PATH)]
-Interface = Annotated[str | None, *_parsed(values.interface, _INTERFACE)]
+Interface = Annotated[str | None, *_parsed(addresses.interface, _INTERFACE)]
 Name = Annotated[str | None, *_parsed(values.resource_name, {"type": "string", "pattern": "^[A-Za-z0-9]"})]
 Dependency = Annotated[values.Dependency, *_parsed(values.dependency, {"type": "string", "examples": ["drbd:master"]})]
-Address = Annotated[types.Address, *_parsed(values.address, _ADDRESS)]
-OneAddress = Annotated[types.Address | None, *_parsed(values.address, _ADDRESS)]
+Address = Annotated[types.Address, *_parsed(addresses.address, _ADDRESS)]
+OneAddress = Annotated[types.Address | None, *_parsed(addresses.address, _ADDRESS)]
 Command = Annotated[tuple[str, ...] | None, *_parsed(values.command, _COMMAND)]
 Port = Annotated[int, *_parsed(values.port, _PORT)]
 Unit = Annotated[str | None, *_parsed(values.unit, {"type": "string", "examples": ["postgresql.service"]})]
 Signal = Annotated[str, *_parsed(values.stop_signal, {"type": "string", "examples": ["SIGTERM", "SIGINT"]})]
 Ready = Annotated[types.Probe | None, *_parsed(probes.ready, _READY)]
 Check = Annotated[types.Check | None, *_parsed(probes.check, _CHECK)]
-Vip = Annotated[values.Vip | None, *_parsed(values.vip, _ADDRESS | {"examples": ["192.0.2.10", "192.0.2.10/24"]})]
+Vip = Annotated[addresses.Vip | None, *_parsed(addresses.vip, _ADDRESS | {"examples": ["192.0.2.10", "192.0.2.10/24"]})]
 Vrid = Annotated[int | None, *_parsed(values.whole(1, 255), {"type": "integer", "minimum": 1, "maximum": 255})]
 Priority = Annotated[int, *_parsed(values.whole(1, 254), {"type": "integer", "minimum": 1, "maximum": 254})]
 Interval = Annotated[
-    float, *_parsed(values.advert_interval, {"type": "number", "minimum": 0.05, "maximum": 40, "multipleOf": 0.01})
+    float, *_parsed(addresses.advert_interval, {"type": "number", "minimum": 0.05, "maximum": 40, "multipleOf": 0.01})
 ]
 Secret = Annotated[types.Secret | None, *_parsed(values.secret, {"type": "string", "minLength": 1, "maxLength": 64})]
 VariableName = Annotated[str, *_parsed(values.variable, {"type": "string"})]

@@ -1,0 +1,77 @@
+"""What ``ha set`` and ``ha unset`` have in common: a change that is checked as a whole before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import unified_diff
+
+from escadm.config import parse_plan
+from escadm.config.edit import KeyPath, set_values
+from escadm.config.load import text_if_any
+from escadm.config.reader import read
+from escadm.config.secrets import masked_text
+from escadm.core.types import HostFacts, Problem
+from escadm.paths import Paths
+from escadm.system.files import write_atomically
+
+KEEPALIVED_KEYS = (
+    "vip",
+    "vip_interface",
+    "interface",
+    "virtual_router_id",
+    "advert_interval",
+    "unicast_source",
+    "unicast_peers",
+    "gateway",
+)
+HA_KEYS: tuple[KeyPath, ...] = (
+    *(("resources", "keepalived", key) for key in KEEPALIVED_KEYS),
+    ("resources", "drbd", "nodes"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HaSetResult:
+    """What changed: ``changes`` as (key, old, new), None where there is no value; ``diff`` without secrets."""
+
+    changes: tuple[tuple[str, str | None, str | None], ...]
+    diff: str
+    written: bool
+    next_steps: tuple[str, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+def change(
+    paths: Paths, facts: HostFacts, wanted: Mapping[KeyPath, object], next_steps: tuple[str, ...], dry_run: bool
+) -> HaSetResult:
+    """Make the configuration say ``wanted``. Raises InvalidConfig, and writes nothing, if it then had errors."""
+    file = str(paths.config)
+    before = text_if_any(paths.config) or ""
+    after = set_values(before, file, wanted)
+    plan = parse_plan(after, file, facts)
+    old, new = read(before, file).value, read(after, file).value
+    changes = tuple(
+        (".".join(path[1:]), _text(_at(old, path)), _text(_at(new, path)))
+        for path in wanted
+        if _at(old, path) != _at(new, path)
+    )
+    diff = "".join(
+        line if line.endswith("\n") else f"{line}\n"
+        for line in unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), file, file)
+    )
+    written = not dry_run and before != after and write_atomically(paths.config, after)
+    steps = next_steps if changes else ()
+    return HaSetResult(changes, masked_text(diff, [old, new]), written, steps, plan.warnings)
+
+
+def _at(value: object, path: KeyPath) -> object:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    return " ".join(str(each) for each in value) if isinstance(value, list) else str(value)
