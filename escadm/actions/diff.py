@@ -26,9 +26,9 @@ def diff(paths: Paths, facts: HostFacts, host: Host) -> str:
 
 
 def _one(path: str, old: str | None, new: str | None) -> str:
-    same_secrets = _secrets(old) == _secrets(new)
+    is_another = bool(_secrets(old)) and _secrets(old) != _secrets(new)
     before = SECRET.sub(r"\1***", old or "").splitlines(keepends=True)
-    after = SECRET.sub(r"\1***" if same_secrets else r"\1*** (new)", new or "").splitlines(keepends=True)
+    after = SECRET.sub(r"\1*** (new)" if is_another else r"\1***", new or "").splitlines(keepends=True)
     names = (NOWHERE if old is None else path, NOWHERE if new is None else path)
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in unified_diff(before, after, *names))
 
