@@ -68,7 +68,7 @@ Priority = Annotated[int, *_parsed(values.whole(1, 254), {"type": "integer", "mi
 Interval = Annotated[
     float, *_parsed(addresses.advert_interval, {"type": "number", "minimum": 0.05, "maximum": 40, "multipleOf": 0.01})
 ]
-Secret = Annotated[types.Secret | None, *_parsed(values.secret, {"type": "string", "minLength": 1, "maxLength": 64})]
+Secret = Annotated[types.Secret | None, *_parsed(values.secret, {"type": "string", "minLength": 1, "maxLength": 63})]
 VariableName = Annotated[str, *_parsed(values.variable, {"type": "string"})]
 VariableValue = Annotated[str, *_parsed(values.variable_value, {"type": ["string", "number"]})]
 OptionName = Annotated[str, *_parsed(values.drbd_option, {"type": "string"})]

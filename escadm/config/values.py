@@ -220,9 +220,9 @@ def drbd_option_value(value: object) -> str:
 
 
 def secret(value: object) -> Secret:
-    """A shared secret, at most 64 characters. Messages never show it."""
-    if not isinstance(value, str) or not re.match(r"[!#-\[\]-~]{1,64}\Z", value):
-        raise Wrong('must be a text of 1 to 64 printable characters without blanks, `"` and `\\`', "put it in quotes")
+    """A shared secret, at most the 63 characters that drbdadm takes. Messages never show it."""
+    if not isinstance(value, str) or not re.match(r"[!#-\[\]-~]{1,63}\Z", value):
+        raise Wrong('must be a text of 1 to 63 printable characters without blanks, `"` and `\\`', "put it in quotes")
     return Secret(value)
 
 
