@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
+from escadm.config.compile import compile_examined
 from escadm.config.edit import set_values
-from escadm.config.load import parse
+from escadm.config.load import examine
 from escadm.config.model import Config, Filesystem, Service
 from escadm.config.overlay import canonical
 from escadm.config.reader import read
 from escadm.core.graph import below
-from escadm.core.types import Address
+from escadm.core.types import Address, HostFacts
 from escadm.lab.namespaces import environment
 from escadm.lab.network import SEED_NODES, SEED_VIP, Network, free_hosts, make_network
 
@@ -37,20 +38,26 @@ def prepare(
     text: str | None, file: str, *, advert: float | None = None, delay: float = 0.3, standalone: bool = False
 ) -> Copies:
     """The nodes' copies of ``text`` (None: the seed's own configuration). Raises InvalidConfig for mistakes in it."""
-    original = files("escadm.lab").joinpath("seed.yaml").read_text(encoding="utf-8") if text is None else text
-    loaded = parse(original, file)
+    if text is None:
+        text, file = (
+            files("escadm.lab").joinpath("seed.yaml").read_text(encoding="utf-8"),
+            "the manual's esc-config.yaml",
+        )
+    examined = examine(text, file)
+    compile_examined(examined, HostFacts({}, strict=False))
+    loaded = examined.loaded
     network = network_of(loaded.config)
     ports, changes, notes = stand_ins(loaded.config, delay)
     found, more = without_devices(loaded.config)
     changes |= found
     notes = (*(str(problem) for problem in loaded.warnings), *notes, *more)
-    spelled = spellings(original, file)
+    spelled = spellings(text, file)
     if standalone:
         changes |= {("resources", "keepalived", key): None for key in ("vip", "unicast_source", "unicast_peers")}
-        return Copies(network, ports, (set_values(original, file, spelled(changes)),) * 2, notes)
+        return Copies(network, ports, (set_values(text, file, spelled(changes)),) * 2, notes)
     if advert is not None:
         changes["resources", "keepalived", "advert_interval"] = advert
-    texts = [set_values(original, file, spelled(changes | pair(loaded.config, network, index))) for index in (0, 1)]
+    texts = [set_values(text, file, spelled(changes | pair(loaded.config, network, index))) for index in (0, 1)]
     return Copies(network, ports, (texts[0], texts[1]), notes)
 
 

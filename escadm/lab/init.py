@@ -29,6 +29,8 @@ class Init:
     def __init__(self, control: socket.socket) -> None:
         self.control: socket.socket | None = control
         self.agent = 0
+        self.ending = False
+        self.again = False
         self.restart_at: float | None = None
         self.end_at: float | None = None
 
@@ -77,10 +79,13 @@ class Init:
         if number == signal.SIGCHLD:
             self.reap()
         elif number == signal.SIGUSR1:
+            self.again = self.ending
             self.start_agent()
         else:
             self.restart_at = None
             if self.agent:
+                self.ending = True
+                self.again = False
                 os.kill(self.agent, signal.SIGTERM)
             if number != signal.SIGUSR2:
                 self.end_at = time.monotonic() + STOP_TIMEOUT
@@ -109,8 +114,9 @@ class Init:
         killed = code < 0 and -code not in CLEAN_SIGNALS
         what = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         print(f"lab: the agent {what}{': starting it again' if killed and self.end_at is None else ''}", flush=True)
-        if killed and self.end_at is None:
+        if self.again or (killed and self.end_at is None):
             self.restart_at = time.monotonic() + RESTART_DELAY
+        self.ending = self.again = False
 
 
 def main(arguments: list[str]) -> None:

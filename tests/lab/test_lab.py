@@ -109,7 +109,7 @@ def test_no_replication_and_the_peer_by_address(bare: Lab) -> None:
     assert "unicast_source: 172.16.1.0" in b
     assert "  nodes:" not in a
     assert any("without replication" in note for note in bare.notes)
-    assert any("stand-ins" in note and "mona on port" in note for note in bare.notes)
+    assert any("stand-ins" in note and "mona" in note for note in bare.notes)
     assert bare.node("a").escadm("config", "check").code == 0
 
 
@@ -130,14 +130,14 @@ def test_a_power_cut_ends_everything_but_the_disk(bare: Lab) -> None:
     assert bare.fault("power-on") == "node-a: power on"
     assert a.read("/etc/keepalived/kept") == "kept\n"
     assert a.read("/run/lost") is None
-    assert pings(b, a.address)
+    until(lambda: pings(b, a.address))
 
 
 def test_a_shutdown_ends_the_node(bare: Lab) -> None:
     bare.fault("shutdown", "b")
     assert not bare.node("b").powered
     bare.fault("power-on", "b")
-    assert pings(bare.node("a"), bare.node("b").address)
+    until(lambda: pings(bare.node("a"), bare.node("b").address))
 
 
 def test_a_link_goes_down_and_comes_back(bare: Lab) -> None:
@@ -228,7 +228,7 @@ def test_a_killed_agent_is_started_again_and_takes_nothing_with_it(lab: Lab) -> 
     first = a.agent()
     assert first is not None
     a.exec(["sh", "-c", "setsid -f sleep 1000"])
-    sleeper = next(process for process in a.processes() if process.name() == "sleep")
+    sleeper = lab.wait_for(lambda: [each for each in a.processes() if each.name() == "sleep"], 5, "sleep")[0]
     lab.fault("agent-kill", "a")
     second = lab.wait_for(a.agent, 10, "a new agent")
     assert second.pid != first.pid
@@ -314,7 +314,7 @@ def test_the_command_makes_breaks_and_removes_a_lab(environment: dict[str, str])
         assert "one is running" in again.stderr
         assert "escadm lab down" in again.stderr
         assert escadm(environment, "exec", "a", "sh", "-c", "exit 9").returncode == 9
-        assert escadm(environment, "exec", "b", "hostname", "--all_fqdns", "--help").returncode == 0
+        assert escadm(environment, "exec", "b", "echo", "--kad_vip=", "--help").stdout == "--kad_vip= --help\n"
         assert escadm(environment, "fault", "power-cut", "b").stdout == "node-b: power cut\n"
         assert "power off" in escadm(environment, "status").stdout
         assert escadm(environment, "exec", "b", "true").returncode == 1
