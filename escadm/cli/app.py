@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -25,6 +26,7 @@ READER_GONE = 141
 # every verb and the module of commands that has it, as a function of its name or as a family (``app``);
 # only what is asked for is imported
 COMMANDS = {
+    "ha": "ha",
     "reload": "reload",
     "start": "services",
     "stop": "services",
@@ -85,7 +87,7 @@ def build(verb: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
         pretty_exceptions_show_locals=False,
         rich_markup_mode=None,
-        help="Run two machines as primary and standby: keepalived, DRBD and the services, in order.",
+        help="Run two machines as primary and standby, and their services in order.",
     )
     for name in [verb] if verb in COMMANDS else COMMANDS:
         module = importlib.import_module(f"escadm.cli.commands.{COMMANDS[name]}")
@@ -100,7 +102,12 @@ def build(verb: str | None = None) -> typer.Typer:
 def _run(argv: list[str]) -> int:
     arguments = command_line.normalise(argv)
     app = typer.main.get_command(build(command_line.verb(arguments)))
-    outcome = app.main(arguments, prog_name="escadm", standalone_mode=False)
+    try:
+        outcome = app.main(arguments, prog_name="escadm", standalone_mode=False)
+    except OSError as error:
+        if error.filename is None and error.errno == errno.ENOSPC:  # the parser's own output, its help
+            raise OutputLostError(error) from None
+        raise
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -129,7 +136,7 @@ def _report(error: Exception, *, debug: bool) -> int:
     if isinstance(error, OSError) and error.filename is not None:
         error = _from_system(error)
     if isinstance(error, InvalidConfig):
-        complain("the configuration is not valid; nothing was changed")
+        complain("the configuration is not valid")
         warn(error.problems)
         return error.exit_code
     if isinstance(error, EscadmError):

@@ -48,6 +48,12 @@ def say_json(document: object) -> None:
     say(json.dumps(document, indent=2, ensure_ascii=False))
 
 
+def say_diff(text: str) -> None:
+    """Print a unified diff; nothing where there is no difference."""
+    for line in text.splitlines():
+        say(line, colour={"+": "green", "-": "red"}.get(line[:1]))
+
+
 def complain(message: str, hint: str = "") -> None:
     """One clear message on stderr, the next thing to do on the line after it."""
     first, *rest = message.splitlines() or [""]

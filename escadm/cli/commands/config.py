@@ -20,7 +20,7 @@ def config_check(
         Path | None, typer.Argument(metavar="FILE", help="Default: the esc-config.yaml of this node.")
     ] = None,
 ) -> None:
-    """Check a configuration: every mistake at once, each with its place."""
+    """Tell every mistake in a configuration, with its place."""
     from escadm.actions.config_check import check  # noqa: PLC0415 - the whole configuration
     from escadm.system.net import host_facts  # noqa: PLC0415
 
@@ -33,7 +33,10 @@ def config_check(
 
 
 def dump(context: typer.Context) -> None:
-    """Print the merged configuration: the built-in catalogue with this node's file over it, secrets masked."""
+    """Print the merged configuration, secrets masked.
+
+    It is the built-in catalogue with this node's esc-config.yaml laid over it.
+    """
     from escadm.actions.dump import dump as merged  # noqa: PLC0415 - the whole configuration
 
     found = merged(session(context).paths)

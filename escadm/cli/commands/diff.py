@@ -15,6 +15,4 @@ def diff(context: typer.Context) -> None:
     from escadm.system.net import host_facts  # noqa: PLC0415
 
     paths = session(context).paths
-    text = compare(paths, host_facts(paths), Host())
-    for line in text.splitlines():
-        output.say(line, colour={"+": "green", "-": "red"}.get(line[:1]))
+    output.say_diff(compare(paths, host_facts(paths), Host()))

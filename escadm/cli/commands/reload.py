@@ -19,7 +19,7 @@ def reload(
         bool, typer.Option("--force", help="Take up a change that the other node has to follow at once, too.")
     ] = False,
 ) -> None:
-    """Check esc-config.yaml, write the engines' files, and take the change up.
+    """Check esc-config.yaml, write the files, take the change up.
 
     No role changes, and no service is restarted that the change does not need. With no agent running the files are
     written, and that is all.

@@ -13,17 +13,17 @@ Resources = Annotated[list[str] | None, typer.Argument(metavar="RESOURCE", help=
 
 
 def start(context: typer.Context, resources: Resources = None) -> None:
-    """Start all resources in order, or the named ones after everything that they need."""
+    """Start all in order, or these after all that they need."""
     _change(context, "start", resources)
 
 
 def stop(context: typer.Context, resources: Resources = None) -> None:
-    """Stop all resources in order, or the named ones after everything that needs them."""
+    """Stop all in order, or these after all that needs them."""
     _change(context, "stop", resources)
 
 
 def restart(context: typer.Context, resources: Resources = None) -> None:
-    """Stop, then start again, all resources or the named ones."""
+    """Stop, then start again, all or these."""
     _change(context, "restart", resources)
 
 

@@ -26,9 +26,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="The same facts as one JSON document.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and show every change (end with ^C).")] = False,
 ) -> None:
-    """Tell how this node is, in one line that begins with its severity.
+    """Tell how this node is, in one line.
 
-    Exits with the severity: 0 healthy, 1 degraded or on the way, 2 failed or stopped, 3 unknown. Needs no root.
+    The line begins with the severity, and the exit code is the same: 0 healthy, 1 degraded or on the way, 2 failed or stopped, 3 unknown. Needs no root.
     """
     paths = session(context).paths
     if watch and output.is_terminal() and not as_json:

@@ -16,7 +16,7 @@ def switchover(
         bool, typer.Option("--force", help="Hand over even where the standby does not look able to take over.")
     ] = False,
 ) -> None:
-    """Hand this node's role as primary over to a healthy standby."""
+    """Hand the role of the primary over to a healthy standby."""
     here = session(context)
     here.require_root("hand the role over")
     carry_out(here.paths, {"do": "switchover", "force": force})
