@@ -35,6 +35,9 @@ PACKAGES = {
 }
 """Program -> the Debian package that brings it."""
 
+_unkillable: list[subprocess.Popen[bytes]] = []
+"""Children that not even KILL has ended yet (state D), kept to be reaped when they do end."""
+
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
@@ -79,6 +82,7 @@ def run(
     is left behind. A background process that the command leaves in its group is not waited for. Raises NotInstalled,
     NotPermitted or Failed.
     """
+    _reap()
     words = tuple(argv)
     with ExitStack() as stack:
         files = [stack.enter_context(_memory(name)) for name in ("stdin", "stdout", "stderr")]
@@ -178,10 +182,17 @@ def _wait(process: subprocess.Popen[bytes], timeout: float) -> bool:
         if gone:
             process.wait()
         else:
-            process.returncode = -signal.SIGKILL  # else Popen complains about a child that nobody can end
+            _unkillable.append(process)
         return False
     finally:
         os.close(pidfd)
+
+
+def _reap() -> None:
+    for process in tuple(_unkillable):
+        if process.poll() is not None:
+            with suppress(ValueError):  # another thread was faster
+                _unkillable.remove(process)
 
 
 def _ended(pidfd: int, timeout: float) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from escadm.errors import Failed, NotInstalled, NotPermitted
+from escadm.system import run as run_module
 from escadm.system.run import run
 
 
@@ -139,5 +140,9 @@ def test_a_child_that_nothing_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         run(["sleep", "60"], timeout=0.1)
     assert time.monotonic() - start < 5
     assert sent == [signal.SIGTERM, signal.SIGKILL]
+    assert [child.pid for child in run_module._unkillable] == [pid]
     real(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    assert eventually(lambda: not is_running(pid))
+    run(["true"], timeout=5)
+    assert run_module._unkillable == []
+    assert not Path(f"/proc/{pid}").exists()
