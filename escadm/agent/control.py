@@ -11,6 +11,7 @@ from escadm.agent.verbs import Say, Verbs
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
+from escadm.system.control import listen
 
 log = get(__name__)
 
@@ -29,9 +30,7 @@ class Control:
 
     async def open(self) -> None:
         """Listen; a socket that an earlier agent left behind is replaced."""
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._connected, self._path)
-        self._path.chmod(0o600)
+        self._server = await asyncio.start_unix_server(self._connected, sock=listen(self._path))
 
     def close(self) -> None:
         """Take no more requests."""

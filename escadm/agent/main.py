@@ -36,6 +36,7 @@ def main(paths: Paths, debug: bool = False) -> int:
     """
     set_up(paths.log, debug=debug)
     lock = acquire(paths.lock)
+    write_beat(paths.beat)
     host = Host()
     prepared = prepare(paths, host_facts(paths), host)
     for warning in prepared.warnings:

@@ -10,6 +10,7 @@ from escadm.core.snapshot import encode
 from escadm.core.types import Health, Kind, ResourceStatus, Role, RoleChange, Snapshot, Verdict
 from escadm.log import get
 from escadm.paths import Paths
+from escadm.system.alive import identity
 from escadm.system.files import write_atomically
 
 HIDDEN = (Kind.CONDITION, Kind.PROMOTION)
@@ -44,7 +45,7 @@ def picture(
 
 def publish(snapshot: Snapshot, paths: Paths) -> None:
     """Let everybody read it."""
-    write_atomically(paths.status, json.dumps(encode(snapshot), indent=1) + "\n", 0o644)
+    write_atomically(paths.status, json.dumps(encode(snapshot) | identity(), indent=1) + "\n", 0o644)
 
 
 def publish_end(paths: Paths, history: tuple[RoleChange, ...]) -> None:
