@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,15 +22,9 @@ class Files(Protocol):
     def replace_all(self, files: Sequence[RenderedFile], aside: Sequence[Path] = ()) -> list[str]: ...
 
 
-def boot_time() -> float:
-    """Seconds since the boot, sleep included: the clock that all processes of a machine share."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The ports of an action: outside commands, files, the clock."""
+    """The ports of an action: outside commands and files."""
 
     run: Run = run
     files: Files = real_files
-    clock: Callable[[], float] = boot_time
