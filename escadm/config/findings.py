@@ -44,11 +44,16 @@ class Findings:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        return tuple(sorted((each for each in self._problems if not each.warning), key=_place))
+        return in_order(each for each in self._problems if not each.warning)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        return tuple(sorted((each for each in self._problems if each.warning), key=_place))
+        return in_order(each for each in self._problems if each.warning)
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """``problems`` by their place in the file."""
+    return tuple(sorted(problems, key=_place))
 
 
 def _place(problem: Problem) -> tuple[Where, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path as FilePath
 
 from pydantic import ValidationError
@@ -111,7 +112,7 @@ def _resource(name: str, written: Keys, findings: Findings) -> AnyResource:
         result = model.model_validate({**default, **kept})
     match result:
         case Service():
-            _service(result, path, findings)
+            _service(name, result, findings)
         case Filesystem() if not result.mount_point:
             findings.error((*path, "mount_point"), "has no mount_point", "say where it goes", key=True)
         case Drbd() if "nodes" in kept and len(result.nodes) != 2:
@@ -159,9 +160,15 @@ def _explain(path: Path, error: ErrorDetails, model: type[AnyResource], findings
         findings.error(here, f"{values.describe(error['input'])} instead of {wanted}")
 
 
-def _service(service: Service, path: Path, findings: Findings) -> None:
+def _service(name: str, service: Service, findings: Findings) -> None:
     """What the keys of a service ask of each other."""
+    path: Path = ("resources", name)
     written = service.model_fields_set
+    if name not in catalogue() and not written & {"command", "unit", "type"}:
+        known = get_close_matches(name, catalogue(), n=1, cutoff=0.8)
+        if known:
+            hint = f"did you mean {known[0]}? If not, write `unit: {name}.service`"
+            findings.error(path, "neither a command nor a unit", hint, key=True)
     if service.command and service.unit:
         findings.error((*path, "unit"), "a command and a unit at the same time", "keep one of them", key=True)
     elif service.type == "process" and not service.command:

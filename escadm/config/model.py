@@ -65,9 +65,7 @@ Check = Annotated[types.Check | None, *_parsed(probes.check, _CHECK)]
 Vip = Annotated[addresses.Vip | None, *_parsed(addresses.vip, _ADDRESS | {"examples": ["192.0.2.10", "192.0.2.10/24"]})]
 Vrid = Annotated[int | None, *_parsed(values.whole(1, 255), {"type": "integer", "minimum": 1, "maximum": 255})]
 Priority = Annotated[int, *_parsed(values.whole(1, 254), {"type": "integer", "minimum": 1, "maximum": 254})]
-Interval = Annotated[
-    float, *_parsed(addresses.advert_interval, {"type": "number", "minimum": 0.05, "maximum": 40, "multipleOf": 0.01})
-]
+Interval = Annotated[float, *_parsed(addresses.advert_interval, {"type": "number", "minimum": 0.05, "maximum": 40})]
 Secret = Annotated[types.Secret | None, *_parsed(values.secret, {"type": "string", "minLength": 1, "maxLength": 63})]
 VariableName = Annotated[str, *_parsed(values.variable, {"type": "string"})]
 VariableValue = Annotated[str, *_parsed(values.variable_value, {"type": ["string", "number"]})]

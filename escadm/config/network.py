@@ -15,6 +15,7 @@ FALLBACK_INTERFACE = "eth0"
 FALLBACK_VRID = 51
 _KEEPALIVED: Path = ("resources", "keepalived")
 _NODES: Path = ("resources", "drbd", "nodes")
+_SET_INTERFACE = "set one with `escadm ha set --kad_vif=…`"
 _USELESS_ALONE = (
     "vip_interface", "interface", "virtual_router_id", "unicast_source", "unicast_peers", "advert_interval", "gateway",
 )  # fmt: skip
@@ -126,7 +127,7 @@ class _Network:
 
     def _fallback(self, chosen: str) -> str:
         if not self.facts.strict:
-            return f"taken for {chosen}"
+            return f"this node is taken for {chosen}"
         here = sorted(str(each) for each in self.facts.addresses if not each.is_loopback)
         return f"addresses here: {', '.join(here) or 'none'}"
 
@@ -150,11 +151,12 @@ class _Network:
         if self.settings.vip_interface is not None:
             return self.settings.vip_interface
         if not self.facts.strict:
-            message = f"no `interface`, and none here has an address of the pair: taken for {FALLBACK_INTERFACE}"
-            self.findings.warn(_KEEPALIVED, message, key=True)
+            message = f"no `interface`: {FALLBACK_INTERFACE} is taken"
+            self.findings.warn(_KEEPALIVED, message, _SET_INTERFACE, key=True)
         elif own is None or own in self.facts.addresses:
-            hint = "set one with `escadm ha set --kad_vif=…`"
-            self.findings.error(_KEEPALIVED, "no `interface` for the virtual address and VRRP", hint, key=True)
+            self.findings.error(
+                _KEEPALIVED, "no `interface` for the virtual address and VRRP", _SET_INTERFACE, key=True
+            )
         return FALLBACK_INTERFACE
 
     def _holders(self, address: Address | None) -> list[str]:

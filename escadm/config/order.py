@@ -44,7 +44,7 @@ class _Ordering:
         self.device = config.drbd.device
         left_out = {name for name, there in (("keepalived", self.pair), ("drbd", self.replicated)) if not there}
         self.present = [name for name in sorted(self.resources) if name not in left_out]
-        self.groups = {name: list(self._groups_of(name)) for name in self.resources}
+        self.groups = {name: self._groups_of(name) for name in self.resources}
         self.off = frozenset(
             name for name in self.resources if any(not self.resources[each].startup for each in self._lineage(name))
         )
@@ -53,25 +53,26 @@ class _Ordering:
     def _lineage(self, name: str) -> list[str]:
         return [name, *self.groups[name]]
 
-    def _groups_of(self, name: str) -> Iterator[str]:
-        """The group of ``name``, the group of that group, and so on."""
+    def _groups_of(self, name: str) -> list[str]:
+        """The group of ``name``, the group of that group, and so on; nothing where they go round in a circle."""
         seen = [name]
         while (group := self.resources[seen[-1]].group) is not None:
             path: Path = ("resources", seen[-1], "group")
             if group not in self.resources:
                 self.findings.error(path, f"there is no group {group}", did_you_mean(group, self._group_names()))
-                return
+                break
             if not isinstance(self.resources[group], Group):
                 hint = f"groups are: {', '.join(self._group_names())}"
                 self.findings.error(path, f"{group} is not a group", hint)
-                return
+                break
             if group in seen:
-                if group == name:
+                if group == name == min(seen):
                     loop = " -> ".join([*seen, group])
+                    path = ("resources", name, "group")
                     self.findings.error(path, f"a group inside of itself: {loop}", "remove one of these")
-                return
+                return []
             seen.append(group)
-            yield group
+        return seen[1:]
 
     def _group_names(self) -> list[str]:
         return sorted(name for name, each in self.resources.items() if isinstance(each, Group))
@@ -98,7 +99,7 @@ class _Ordering:
         return {need: group for group in self.groups[name] for need in self.own[group]}
 
     def members(self, group: str) -> list[str]:
-        return [name for name in self.present if self.resources[name].group == group and name not in self.off]
+        return [name for name in self.present if self.groups[name][:1] == [group] and name not in self.off]
 
     def _own(self, name: str) -> Iterator[tuple[str, Path]]:
         """The units that the ``depend_on`` of ``name`` stands for, each with its place."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escadm.config.compile import compile_examined
+from escadm.config.findings import in_order
 from escadm.config.load import examine, read_text
 from escadm.core.types import HostFacts, Plan, Problem
 
@@ -28,4 +29,4 @@ def parse_plan(text: str, file: str, facts: HostFacts) -> PlanRead:
     """The plan that ``text`` asks for. Raises InvalidConfig with every problem."""
     examined = examine(text, file)
     plan, warnings = compile_examined(examined, facts)
-    return PlanRead(plan, (*examined.loaded.warnings, *warnings), text)
+    return PlanRead(plan, in_order([*examined.loaded.warnings, *warnings]), text)
