@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from escadm.actions.plan import view
+from escadm.actions.reload import render
 from escadm.config import PlanRead, parse_plan
 from escadm.config.load import read_text
 from escadm.core.types import HostFacts
 from escadm.errors import InvalidConfig
+from escadm.paths import Paths
+from escadm.system import drbd, keepalived
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/esc-config.yaml"))
 INPUTS = frozenset({"esc-config.yaml", "facts.json"})
@@ -54,10 +57,17 @@ def errors_text(case: Path) -> str:
     return ""
 
 
+def engine_files(case: Path) -> dict[str, str]:
+    """The files of the engines that a case uses, by name."""
+    return {Path(file.path).name: file.text for file in render(read(case).plan, Paths())}
+
+
 OUTPUTS: dict[str, Callable[[Path], str]] = {
     "plan.txt": plan_text,
     "warnings.txt": warnings_text,
     "errors.txt": errors_text,
+    "keepalived.conf": lambda case: engine_files(case).get("keepalived.conf", ""),
+    "esc.res": lambda case: engine_files(case).get("esc.res", ""),
 }
 """The name of a file in a case -> what makes its text of the case."""
 
@@ -67,7 +77,8 @@ def test_a_case_says_what_comes_of_it(case: Path) -> None:
     names = {each.name for each in case.iterdir()} - INPUTS
 
     assert names <= OUTPUTS.keys()
-    assert names == {"errors.txt"} or names >= {"plan.txt", "warnings.txt"}
+    if names != {"errors.txt"}:
+        assert names == {"plan.txt", "warnings.txt", *engine_files(case)}
 
 
 @pytest.mark.parametrize(
@@ -77,3 +88,18 @@ def test_a_case_says_what_comes_of_it(case: Path) -> None:
 )
 def test_golden(file: Path) -> None:
     assert OUTPUTS[file.name](file.parent) == file.read_text(encoding="utf-8")
+
+
+ACCEPTED_BY: dict[str, Callable[[str], None]] = {
+    "keepalived.conf": lambda text: keepalived.check_config(text, strict=False),
+    "esc.res": drbd.check_config,
+}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for case in CASES for file in sorted(case.iterdir()) if file.name in ACCEPTED_BY],
+    ids=lambda file: f"{file.parent.name}/{file.name}",
+)
+def test_the_engines_own_parsers_take_it(file: Path) -> None:
+    ACCEPTED_BY[file.name](file.read_text(encoding="utf-8"))
