@@ -79,7 +79,7 @@ def health(paths: Paths, facts: HostFacts, host: Host) -> HealthReport:
     checks = [_Check("status", partial(_verdict, snapshot))]
     plan = None
     try:
-        plan = read_plan(paths.config, facts).plan
+        plan = _read(paths, facts)
     except EscadmError as error:
         checks.append(_Check("configuration", _raise(error)))
     else:
@@ -90,6 +90,12 @@ def health(paths: Paths, facts: HostFacts, host: Host) -> HealthReport:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = tuple(pool.map(_carry_out, checks))
     return HealthReport(_heading(plan, snapshot.role), snapshot, results)
+
+
+def _read(paths: Paths, facts: HostFacts) -> Plan:
+    if os.access(paths.config, os.F_OK) and not os.access(paths.config, os.R_OK):
+        raise NotPermitted(f"only root may read {paths.config}")
+    return read_plan(paths.config, facts).plan
 
 
 def _carry_out(check: _Check) -> CheckResult:
@@ -225,8 +231,10 @@ def _files(paths: Paths, facts: HostFacts, host: Host) -> str:
 def _space(plan: Plan | None, paths: Paths) -> Iterator[_Check]:
     units = plan.units.values() if plan else ()
     places = [paths.below(unit.spec.mount_point) for unit in units if isinstance(unit.spec, FilesystemSpec)]
-    for place in dict.fromkeys([*places, paths.log_directory, paths.config.parent]):
-        if place.is_dir():
+    seen: set[int] = set()
+    for place in (*places, paths.log_directory, paths.config.parent):
+        if place.is_dir() and place.stat().st_dev not in seen:
+            seen.add(place.stat().st_dev)
             yield _Check(f"space on {place}", partial(_free, place))
 
 

@@ -62,8 +62,9 @@ class _UsageFault(Protocol):
 def main() -> NoReturn:
     """Run the program with ``sys.argv`` and end the process with its exit code."""
     debug = "--debug" in sys.argv
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123 - whoever started us closed it
-    sys.stderr = sys.stderr or sys.stdout
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # whoever started us closed it
+            setattr(sys, stream, Path(os.devnull).open("w"))  # noqa: SIM115
     try:
         code = _run(sys.argv[1:])
     except OutputLostError as error:

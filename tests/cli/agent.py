@@ -43,6 +43,8 @@ def serve(paths: Paths, answers: list[object]) -> None:
             request = connection.makefile("rb").readline()
             (paths.run / "request").write_bytes(request)
             for answer in answers:
+                if answer == "wait":
+                    time.sleep(60)
                 connection.sendall(json.dumps(answer).encode() + b"\n")
 
 

@@ -28,7 +28,8 @@ def status(
 ) -> None:
     """Tell how this node is, in one line.
 
-    The line begins with the severity, and the exit code is the same: 0 healthy, 1 degraded or on the way, 2 failed or stopped, 3 unknown. Needs no root.
+    The line begins with the severity, and the exit code is the same: 0 healthy, 1 degraded or on the way, 2 failed or
+    stopped, 3 unknown. Needs no root.
     """
     paths = session(context).paths
     if watch and output.is_terminal() and not as_json:
