@@ -15,7 +15,7 @@ from escadm.config.model import MODELS, AnyResource, Config, Drbd, Filesystem, S
 from escadm.config.overlay import Keys, canonical_marks, catalogue, overlay
 from escadm.config.reader import Marks, Path, read
 from escadm.core.types import Notify, Problem, Where
-from escadm.errors import Failed, InvalidConfig
+from escadm.errors import Failed, InvalidConfig, NotPermitted
 
 _UNIQUE = ("drbd", "keepalived")
 _NEEDS_COMMAND = ("user", "environment", "working_directory", "stop_signal")
@@ -69,6 +69,8 @@ def text_if_any(path: FilePath) -> str | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise NotPermitted(f"cannot read {path}: permission denied", "try again with sudo") from None
     except OSError as error:
         raise Failed(f"cannot read {path}: {error.strerror}") from None
     try:

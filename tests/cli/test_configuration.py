@@ -257,3 +257,12 @@ def test_health_asked_by_nobody(root: Path) -> None:
         outcome = escadm("--root", root, "health", nobody=True)
     assert "configuration: not checked: " in outcome.out
     assert str(Paths(root).config) in outcome.out
+
+
+@pytest.mark.parametrize("words", [["plan"], ["dump"], ["diff"], ["config", "check"], ["ha", "show"]])
+def test_a_file_that_nobody_may_read(root: Path, words: list[str]) -> None:
+    file = write(root, STANDALONE)
+    file.chmod(0)
+    outcome = escadm("--root", root, *words, nobody=True)
+    assert outcome.code == 4
+    assert outcome.err == f"escadm: cannot read {file}: permission denied\n  try again with sudo\n"
