@@ -51,21 +51,29 @@ def prepare(
     found, more = without_devices(loaded.config)
     changes |= found
     notes = (*(str(problem) for problem in loaded.warnings), *notes, *more)
-    spelled = spellings(text, file)
+    edited = editor(text, file)
     if standalone:
         changes |= {("resources", "keepalived", key): None for key in ("vip", "unicast_source", "unicast_peers")}
-        return Copies(network, ports, (set_values(text, file, spelled(changes)),) * 2, notes)
+        return Copies(network, ports, (edited(changes),) * 2, notes)
     if advert is not None:
         changes["resources", "keepalived", "advert_interval"] = advert
-    texts = [set_values(text, file, spelled(changes | pair(loaded.config, network, index))) for index in (0, 1)]
-    return Copies(network, ports, (texts[0], texts[1]), notes)
+    first, second = (edited(changes | pair(loaded.config, network, index)) for index in (0, 1))
+    return Copies(network, ports, (first, second), notes)
 
 
-def spellings(text: str, file: str) -> Callable[[Changes], Changes]:
-    """A function that turns the names of resources into those that the file uses (``postgres`` is ``pgsql``)."""
+def editor(text: str, file: str) -> Callable[[Changes], str]:
+    """A function that makes changes to ``text``, under the names that it uses (``postgres`` is ``pgsql``)."""
     resources = read(text, file).value.get("resources")
     spelled = {canonical(name): name for name in resources} if isinstance(resources, dict) else {}
-    return lambda changes: {(top, spelled.get(name, name), *rest): new for (top, name, *rest), new in changes.items()}
+
+    def edit(changes: Changes) -> str:
+        new = {(top, spelled.get(name, name), *keys): value for (top, name, *keys), value in changes.items()}
+        # what changes its form, from a word to a mapping, must go before it can come
+        cleared = {path: None for path, value in new.items() if value is None or path[-1] in ("command", "ready")}
+        kept = {path: value for path, value in new.items() if value is not None}
+        return set_values(set_values(text, file, cleared), file, kept)
+
+    return edit
 
 
 def network_of(config: Config) -> Network:

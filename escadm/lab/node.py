@@ -127,11 +127,18 @@ class Node:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the node but PID 1 and what was brought in from outside."""
-        return psutil.Process(self.up.pid).children(recursive=True)
+        return self._children(recursive=True)
+
+    def _children(self, *, recursive: bool = False) -> list[psutil.Process]:
+        pid = self.up.pid
+        try:
+            return psutil.Process(pid).children(recursive=recursive)
+        except psutil.NoSuchProcess:
+            raise Failed(f"cannot look at the processes of {self.hostname}: its power went off") from None
 
     def agent(self) -> psutil.Process | None:
         """The running agent: a child of PID 1 whose command ends in ``escadm agent``."""
-        for child in psutil.Process(self.up.pid).children():
+        for child in self._children():
             try:
                 words = child.cmdline()
             except psutil.NoSuchProcess:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from escadm.lab import Lab
 from escadm.lab.node import Node
+from tests.benchmarks.failover import healthy_pair
 from tests.benchmarks.table import print_table
 
 SUPERVISOR = """\
@@ -40,8 +41,8 @@ def run(repetitions: int) -> None:
     }
     with TemporaryDirectory() as directory, Lab(Path(directory) / "lab") as lab:
         node = lab.node("a")
-        lab.wait_for(lambda: node.status()["severity"] == 0, 60, "a healthy node")
         start_supervisor(lab, node)
+        lab.wait_for(lambda: healthy_pair(lab), 60, "a healthy pair")
         timer = [
             sys.executable,
             str(Path(__file__).with_name("timer.py")),

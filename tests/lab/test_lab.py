@@ -329,6 +329,19 @@ def test_the_command_makes_breaks_and_removes_a_lab(environment: dict[str, str])
     assert "no lab is running" in nothing.stderr
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_up_leaves_nothing(environment: dict[str, str], number: signal.Signals, code: int) -> None:
+    directory = Path(environment["ESCADM_LAB"])
+    command = [sys.executable, "-m", "escadm", "lab", "up"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as maker:
+        until((directory / "lab.json").exists)
+        maker.send_signal(number)
+        maker.communicate(timeout=30)
+    assert maker.returncode == code
+    assert of_lab(directory) == []
+    assert not directory.exists()
+
+
 def test_an_ill_configuration_makes_no_lab(environment: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "esc-config.yaml"
     file.write_text("resources:\n  mona:\n    depend_on: moan\n")
