@@ -60,9 +60,7 @@ def status() -> None:
         say(line)
 
 
-@app.command(
-    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
-)
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def execute(
     node: NodeName,
     command: Annotated[list[str], typer.Argument(metavar="CMD...", help="The command and its arguments.")],
