@@ -37,6 +37,10 @@ class Findings:
         if not warning and len(path) > 1:
             self._broken.add(str(path[1]))
 
+    def has(self, path: Path) -> bool:
+        """Whether there is something to be said about ``path`` already."""
+        return any(each.path == path_text(path) for each in self._problems)
+
     @property
     def broken(self) -> frozenset[str]:
         """The resources with errors."""

@@ -119,6 +119,8 @@ class _Network:
         if not self.nodes:
             return None
         own = [node for node in self.nodes if node in self.facts.addresses]
+        if not own and not self.facts.strict and self.settings.unicast_source in self.nodes:
+            return self.settings.unicast_source
         if not own:
             self._mismatch(_NODES, "neither address is on this machine", self._fallback(str(self.nodes[0])))
         elif len(set(own)) == 2:
@@ -141,7 +143,7 @@ class _Network:
         written = self._checked_interface("interface")
         holders = self._holders(own)
         if written is not None:
-            if holders and written not in holders and written in self.facts.interfaces:
+            if holders and written not in [*holders, "lo"] and written in self.facts.interfaces:
                 message = f"{own}, the address of this node, is not on {written} but on {' and '.join(holders)}"
                 self._mismatch((*_KEEPALIVED, "interface"), message, "VRRP and replication share a network")
             return written
@@ -187,7 +189,10 @@ class _Network:
             return None, ()
         if own is not None:
             source = source or own
-            peers = peers or tuple(node for node in self.nodes if node not in (source, own))
+            here = source if source in self.nodes else own
+            peers = peers or tuple(node for node in self.nodes if node != here)
+            if not peers:
+                return None, ()  # both nodes have one address, which is told already
         if (source is None) != (not peers):
             there, missing = (
                 ("unicast_peers", "unicast_source") if source is None else ("unicast_source", "unicast_peers")

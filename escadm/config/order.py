@@ -14,6 +14,7 @@ from escadm.core.graph import below, find_cycle
 from escadm.core.types import MASTER_CONDITION, PROMOTION
 
 _MOST_LOOPS = 10
+_ENGINES = ("drbd", "keepalived")  # switched off, they are reported where the pair is looked at
 RUNGS = frozenset({MASTER_CONDITION, PROMOTION})
 
 
@@ -128,7 +129,7 @@ class _Ordering:
             hint = did_you_mean(dependency.state, ladder) or f"write {other}, or {other}:{ladder[-1]}"
             self.findings.error(path, f"{other} has no state {dependency.state} to wait for", hint)
             return False
-        if other in self.off and name not in self.off:
+        if other in self.off and name not in self.off and other not in _ENGINES:
             self._switched_off(name, other, path)
         return True
 
@@ -158,24 +159,26 @@ class _Ordering:
             loop = find_cycle(left)
             if loop is None:
                 return
-            edges = list(pairwise(loop))
-            reasons = list(filter(None, (self._reason(upper, lower) for upper, lower in edges)))
+            path, upper, lower = self._culprit(list(pairwise(loop)))
+            edges = list(pairwise([upper, *_way(left, lower, upper)]))
+            reasons = list(filter(None, (self._reason(*edge) for edge in edges)))
             hint = "; ".join(reasons) or "remove one of these dependencies"
-            self.findings.error(self._place_of(edges), f"a loop: {' -> '.join(loop)}", hint)
-            left[loop[0]].discard(loop[1])
+            names = " -> ".join([upper, *(each for _, each in edges)])
+            self.findings.error(path, f"a loop: {names}", hint)
+            left[upper].discard(lower)
 
-    def _place_of(self, edges: list[tuple[str, str]]) -> Path:
-        """The first of the edges that the file itself has, else the first group that leads to one."""
+    def _culprit(self, edges: list[tuple[str, str]]) -> tuple[Path, str, str]:
+        """The first of the edges that the file itself has, else the first one whose group it has, with its place."""
         marks = self.findings.marks
         for upper, lower in edges:
             path = self.own.get(upper, {}).get(lower)
             if path is not None and marks.known(path) == path:
-                return path
-        for upper, _ in edges:
+                return path, upper, lower
+        for upper, lower in edges:
             path = ("resources", upper, "group")
             if marks.known(path) == path:
-                return path
-        return ("resources", edges[0][0])
+                return path, upper, lower
+        return ("resources", edges[0][0]), *edges[0]
 
     def _reason(self, upper: str, lower: str) -> str:
         if upper not in self.resources or lower in self.own[upper]:
@@ -191,7 +194,8 @@ class _Ordering:
             if not self.resources[name].run_forever:
                 continue
             for need, path in self.own[name].items():
-                if RUNGS & below(needs, [need]):
+                lower = below(needs, [need])
+                if RUNGS & lower and name not in lower:
                     here = path if self.findings.marks.known(path) == path else ("resources", name, "run_forever")
                     message = f"{name} is kept up in every role (run_forever), but {need} is there on the primary alone"
                     self.findings.error(here, message, "remove run_forever, or this dependency")
@@ -208,3 +212,16 @@ class _Ordering:
                 self.findings.error(("resources", name, "depend_on"), message, "add drbd:master to its depend_on")
         if not any(PROMOTION in lower for name, lower in needs.items() if name not in self.off):
             self.findings.warn(("resources", "drbd", "nodes"), "nothing waits for drbd:master: the volume has no user")
+
+
+def _way(needs: Mapping[str, set[str]], first: str, last: str) -> list[str]:
+    """The shortest way down from ``first`` to ``last``, which is known to be there."""
+    ways = [[first]]
+    seen = {first}
+    for way in ways:
+        if way[-1] == last:
+            return way
+        for name in sorted(needs[way[-1]] - seen):
+            seen.add(name)
+            ways.append([*way, name])
+    raise AssertionError(f"no way from {first} to {last}")

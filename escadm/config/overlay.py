@@ -101,7 +101,7 @@ def _keys(keys: object, path: Path, findings: Findings) -> Keys:
         findings.error(path, f"{values.describe(keys)} instead of a mapping", "write KEY: VALUE below it")
         return {}
     for key, value in keys.items():
-        if value is None:
+        if value is None and not findings.has((*path, key)):
             findings.error((*path, key), "has no value", "give it one, or remove the line", key=True)
     return {key: value for key, value in keys.items() if value is not None}
 

@@ -91,7 +91,7 @@ def read(text: str, file: str) -> Document:
         root = yaml.SafeLoader(text).get_single_node()
     except yaml.reader.ReaderError as error:
         where = _place(text, error.position, file)
-        return _broken(file, where, f"the character U+{ord(str(error.character)):04X} cannot be in a YAML file")
+        return _broken(file, where, f"the character U+{error.character:04X} cannot be in a YAML file")
     except yaml.MarkedYAMLError as error:
         return Document({}, Marks(file), (_syntax(error, file),))
     except RecursionError:

@@ -172,8 +172,9 @@ def command(value: object) -> tuple[str, ...]:
     if isinstance(value, list):
         words = tuple(text(each) for each in value)
     else:
+        line = text(value)
         try:
-            words = tuple(shlex.split(text(value)))
+            words = tuple(shlex.split(line))
         except ValueError:
             raise Wrong("a quote that is never closed") from None
         strange = next((each for each in words if _SHELL.match(each)), None)
