@@ -40,7 +40,16 @@ def cases() -> list[tuple[str, str]]:
     return [(text, message) for text, message in pairs]
 
 
-@pytest.mark.parametrize(("text", "message"), [*YAML, *SHAPE, *SERVICE, *COMMAND, *NETWORK, *UNICAST, *VOLUME, *ORDER])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *cases(),
+        ("a: \x07", "f:1:4: the character U+0007 cannot be in a YAML file"),
+        ("[" * 5000, "f: is nested too deeply"),
+        ("#" * 1_000_001, "f: has more than 1000000 characters: this is no esc-config.yaml"),
+    ],
+    ids=lambda text: text[-60:],
+)
 def test_one_mistake_is_told_in_one_line(text: str, message: str) -> None:
     assert errors(text) == [message]
 
