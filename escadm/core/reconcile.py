@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from escadm.core.types import Kind, Plan, Start, Step, Stop, Unit, UnitState
+from escadm.core.graph import below
+from escadm.core.types import MASTER_CONDITION, Kind, Plan, Start, Step, Stop, Unit, UnitState
 
 DOWN = frozenset({UnitState.STOPPED, UnitState.BACKOFF, UnitState.FAILED})
 UP = frozenset({UnitState.STARTING, UnitState.RUNNING})
@@ -34,7 +35,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A unit as it stands: the definition under which it was started, its state, and whether it must go round."""
+    """A unit as it stands: the definition that it lives by, its state, and whether it must go round.
+
+    The definition is the one under which it was started, or a later one of the same process.
+    """
 
     unit: Unit
     state: UnitState
@@ -68,9 +72,11 @@ def reconcile(plan: Plan, live: Mapping[str, Live], intent: Intent) -> list[Step
     wanted = goal(plan, intent)
     keeps = _keepers(plan, live, intent, wanted)
     holds = {name for name in keeps if name not in live or live[name].state is UnitState.RUNNING}
-    busy = _busy_from_above(plan, live)
+    under = _under(plan, live, intent, keeps)
     stops = [
-        Stop(name) for name, current in live.items() if _must_stop(plan, current, wanted, keeps) and name not in busy
+        Stop(name)
+        for name, current in live.items()
+        if _must_stop(plan, current, wanted, keeps) and _is_free(name, under)
     ]
     starts = [
         Start(name)
@@ -78,7 +84,7 @@ def reconcile(plan: Plan, live: Mapping[str, Live], intent: Intent) -> list[Step
         if name in wanted
         and unit.kind is not Kind.CONDITION
         and (name not in live or live[name].state is UnitState.STOPPED)
-        and name not in busy
+        and _is_free(name, under)
         and holds.issuperset(counted_needs(unit, intent.absent))
     ]
     return [*stops, *starts]
@@ -114,22 +120,21 @@ def _keepers(plan: Plan, live: Mapping[str, Live], intent: Intent, wanted: froze
     return keeps
 
 
-def _busy_from_above(plan: Plan, live: Mapping[str, Live]) -> set[str]:
-    """Names that something not yet down stands on, directly or through a condition, by old or new definition."""
-    busy: set[str] = set()
-    queue = [name for name, current in live.items() if current.state not in DOWN]
-    seen: set[str] = set()
-    while queue:
-        name = queue.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        definitions = [each for each in (plan.units.get(name), live[name].unit if name in live else None) if each]
-        for definition in definitions:
-            busy.update(definition.needs)
-            queue.extend(need for need in definition.needs if _is_condition(plan, need))
-    return busy
+def _under(plan: Plan, live: Mapping[str, Live], intent: Intent, keeps: set[str]) -> dict[str, frozenset[str]]:
+    """For each unit that is not down: all that lies below it, even where what lies between is down already.
+
+    A unit that may go on stands on what the plan says; one that has to go stands on what it lives by until it is down.
+    """
+    units = dict(plan.units) | {name: current.unit for name, current in live.items() if name not in keeps}
+    needs = {name: counted_needs(unit, intent.absent) for name, unit in units.items()}
+    # A reload that ends the pair takes the condition out of the plan; what was started on it still stands on VRRP.
+    needs.setdefault(MASTER_CONDITION, tuple(name for name in live if live[name].unit.kind is Kind.KEEPALIVED))
+    return {name: below(needs, needs[name]) for name, current in live.items() if current.state not in DOWN}
 
 
-def _is_condition(plan: Plan, name: str) -> bool:
-    return name in plan.units and plan.units[name].kind is Kind.CONDITION
+def _is_free(name: str, under: Mapping[str, frozenset[str]]) -> bool:
+    """Whether nothing that is not yet down stands on it.
+
+    Two units each of which stands on the other, since a reload turned them over, do not wait for each other.
+    """
+    return all(name not in lower or other in under.get(name, ()) for other, lower in under.items())
