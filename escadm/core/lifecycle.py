@@ -148,7 +148,8 @@ def _kill_again(at: _Moment) -> Outcome:
 def _gone(at: _Moment) -> Outcome:
     if not at.life.again:
         return at.go(UnitState.STOPPED)
-    delay = min(FIRST_DELAY * 2 ** (at.life.streak - 1), LONGEST_DELAY)
+    doublings = min(at.life.streak - 1, 10)  # days of failures would double it out of a float
+    delay = min(FIRST_DELAY * 2**doublings, LONGEST_DELAY)
     return at.go(UnitState.FAILED if at.life.failed else UnitState.BACKOFF, at.now + delay)
 
 
