@@ -93,22 +93,16 @@ print(refused(mount, FilesystemSpec("/file", device="x", fstype="tmpfs"), paths,
 
 def test_who_holds_it_is_told_by_pid_and_command(tmp_path: Path) -> None:
     script = """
-import os, signal
+import shutil
 spec = FilesystemSpec("/db", device="volume", fstype="tmpfs", options="size=9m")
 mount(spec, paths, 5)
 point = root / "db"
-(point / "file").write_text("x" * 9000)
+(point / "file").touch()
+shutil.copy("/bin/sleep", point)
 holding = {
     "open": ["sh", "-c", "exec 7<file; cd /; echo ready; exec sleep 60"],
     "directory": ["sh", "-c", "echo ready; exec sleep 61"],
-    "mapping": [sys.executable, "-c", '''
-import mmap, os, time
-file = open("file", "r+b")
-kept = mmap.mmap(file.fileno(), 0)
-file.close()
-os.chdir("/")
-print("ready", flush=True)
-time.sleep(60)'''],
+    "program": ["sh", "-c", f"cd /; echo ready; exec {point}/sleep 62"],
 }
 children = [
     subprocess.Popen(words, cwd=point, stdout=subprocess.PIPE) for words in holding.values()
@@ -152,6 +146,7 @@ def test_what_is_no_mount_point(tmp_path: Path) -> None:
 
 def test_a_loop_device_is_known_by_its_file(tmp_path: Path) -> None:
     script = """
+import shutil
 image = root / "image"
 with image.open("wb") as file:
     file.truncate(4 << 20)
@@ -163,8 +158,17 @@ try:
     mount(spec, paths, 10)
     by_node = FilesystemSpec("/db", device=mounted_device(root / "db"))
     mount(by_node, paths, 10)
+    shutil.copy(image, root / "other")
+    losetup = ["losetup", "--find", "--show", str(root / "other")]
+    other = subprocess.run(losetup, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        print(refused(mount, FilesystemSpec("/db", device=other), paths, 10).replace(other, "OTHER").split(": ")[0])
+    finally:
+        subprocess.run(["losetup", "--detach", other], check=True)
+    print(refused(mount, FilesystemSpec("/db", device=str(root / "other")), paths, 10).split(": ")[0])
 finally:
     unmount(spec, paths, 10)
 assert mounted_device(root / "db") is None
 """
-    in_namespace(tmp_path, script, as_user=False)
+    said = in_namespace(tmp_path, script, as_user=False)
+    assert said == "cannot use the mount point ROOT/db\n" * 2

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -86,8 +88,15 @@ def test_a_user_that_does_not_exist() -> None:
         run(["true"], timeout=5, user="no-such-user")
 
 
-def test_another_user_comes_with_all_of_their_groups() -> None:
-    assert run(["sh", "-c", "id -un; id -Gn"], timeout=5, user="nobody").stdout.split() == ["nobody", "nogroup"]
+def test_another_user_comes_with_their_groups_and_not_with_ours() -> None:
+    script = """
+import os
+from escadm.system.run import run
+os.setgroups([4, 20])
+print(run(["sh", "-c", "id -un; id -Gn"], timeout=5, user="nobody").stdout.split())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("['nobody', 'nogroup']\n", "")
 
 
 def test_after_the_time_limit_the_whole_group_is_gone_even_if_it_ignores_term(tmp_path: Path) -> None:
@@ -130,8 +139,6 @@ def test_a_child_that_nothing_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         child = original(argv, **named)
         pid = child.pid
         return child
-
-    import subprocess
 
     original = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", remember)
