@@ -1,0 +1,174 @@
+"""What health looks at, and what it makes of what it finds."""
+
+import os
+import socket
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from escadm.actions.health import CheckResult, HealthReport, health
+from escadm.core.snapshot import encode
+from escadm.core.types import Health, HostFacts, ResourceStatus, Role, Snapshot, Verdict
+from escadm.errors import Failed, NotInstalled
+from escadm.paths import Paths
+from escadm.system.host import Host
+from escadm.system.run import Completed
+from tests.cli.program import agent
+
+PAIR = """\
+resources:
+  keepalived:
+    vip: 172.16.2.0
+    interface: eth0
+    unicast_source: 172.16.0.0
+    unicast_peers: [172.16.1.0]
+    gateway: 172.16.0.1
+"""
+DRBD = "  drbd:\n    nodes: [172.16.0.0, 172.16.1.0]\n"
+NOWHERE = HostFacts({}, strict=False)
+
+
+class Pings:
+    """Stands in for ping: those in ``deaf`` do not answer."""
+
+    def __init__(self, *deaf: str, error: Exception | None = None) -> None:
+        self.deaf = deaf
+        self.error = error
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        input: str | None = None,  # noqa: A002
+        env: Mapping[str, str] | None = None,
+        ok: Container[int] = (0,),
+    ) -> Completed:
+        assert argv[0] == "ping"
+        if self.error:
+            raise self.error
+        return Completed(tuple(argv), int(argv[-1] in self.deaf), "", "")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(tmp_path)
+    paths.config.parent.mkdir(parents=True)
+    return paths
+
+
+def look(paths: Paths, role: Role, text: str, run: Pings | None = None, *resources: ResourceStatus) -> HealthReport:
+    """Health of a node whose agent says that it is healthy in ``role``."""
+    paths.config.write_text(text)
+    verdict = Verdict(0, Health.HEALTHY, f"ESC {role.value.title()} Healthy")
+    with agent(paths.root, encode(Snapshot(verdict, role, resources=resources))):
+        return health(paths, NOWHERE, Host(run=run or Pings()))
+
+
+def found(report: HealthReport) -> dict[str, tuple[bool | None, str]]:
+    return {check.name: (check.passed, check.detail) for check in report.checks}
+
+
+@pytest.mark.parametrize(
+    ("role", "text", "heading"),
+    [
+        (Role.MASTER, PAIR, "ESC HA (MASTER)"),
+        (Role.BACKUP, PAIR + DRBD, "ESC HA (BACKUP) with DRBD"),
+        (Role.FAULT, PAIR, "ESC HA (FAULT)"),
+        (Role.STANDALONE, "resources:\n", "ESC (STANDALONE)"),
+        (Role.STANDALONE, "resources: [\n", "ESC (STANDALONE)"),
+        (Role.MASTER, "resources: [\n", "ESC HA (MASTER)"),
+    ],
+)
+def test_heading(paths: Paths, role: Role, text: str, heading: str) -> None:
+    assert look(paths, role, text).heading == heading
+
+
+def test_peer_and_gateway(paths: Paths) -> None:
+    results = found(look(paths, Role.BACKUP, PAIR, Pings("172.16.1.0")))
+    assert results["peer 172.16.1.0"] == (False, "does not answer a ping")
+    assert results["gateway 172.16.0.1"] == (True, "answers")
+
+
+def test_without_ping_nothing_is_said_about_the_peer(paths: Paths) -> None:
+    error = NotInstalled("cannot run ping: it is not installed")
+    results = found(look(paths, Role.BACKUP, PAIR, Pings(error=error)))
+    assert results["peer 172.16.1.0"] == (None, "cannot run ping: it is not installed")
+
+
+def test_a_ping_that_takes_too_long_is_a_failure(paths: Paths) -> None:
+    results = found(look(paths, Role.BACKUP, PAIR, Pings(error=Failed("ping: no end after 3 s"))))
+    assert results["peer 172.16.1.0"] == (False, "ping: no end after 3 s")
+
+
+def test_the_virtual_address_belongs_to_the_master(paths: Paths) -> None:
+    as_backup = found(look(paths, Role.BACKUP, PAIR))
+    as_master = found(look(paths, Role.MASTER, PAIR))
+    assert as_backup["virtual address"] == (True, "172.16.2.0 is not on eth0")
+    assert as_master["virtual address"] == (False, "172.16.2.0 is not on eth0, and the role is MASTER")
+
+
+def test_without_an_agent_the_role_is_not_known(paths: Paths) -> None:
+    paths.config.write_text(PAIR)
+    report = health(paths, NOWHERE, Host(run=Pings()))
+    results = found(report)
+    assert report.heading == "ESC HA (UNKNOWN)"
+    assert results["status"] == (False, "ESC Unknown: the agent is not running")
+    assert results["virtual address"] == (None, "172.16.2.0 is not on eth0, and the role is not known")
+    assert not report.passed
+
+
+def test_keepalived_is_looked_for(paths: Paths) -> None:
+    assert found(look(paths, Role.BACKUP, PAIR))["keepalived"] == (False, "it is not running")
+    paths.keepalived_pid.write_text(f"{os.getpid()}\n")
+    results = found(look(paths, Role.BACKUP, PAIR))
+    assert results["keepalived"] == (False, f"it is not running (it was process {os.getpid()})")
+
+
+def test_a_mount_belongs_to_the_master(paths: Paths) -> None:
+    text = PAIR + "  filesystem:\n    device: /dev/none\n"
+    point = paths.below("/opt/cisco/esc/esc_database")
+    assert found(look(paths, Role.BACKUP, text))["filesystem"] == (True, f"{point} is not mounted")
+    results = found(look(paths, Role.MASTER, text))
+    assert results["filesystem"] == (False, f"{point} is not mounted, and the role is MASTER")
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_services_are_asked_now(paths: Paths, port: int) -> None:
+    text = (
+        "resources:\n"
+        f"  good: {{command: [/bin/true], check: {{tcp: {port}}}}}\n"
+        "  bad: {command: [/bin/true], ready: {tcp: 1}}\n"
+        "  lives: {command: [/bin/true]}\n"
+        "  gone: {command: [/bin/true]}\n"
+        "  down: {command: [/bin/true], check: {tcp: 1}}\n"
+    )
+    states = [("good", 1), ("bad", 1), ("lives", os.getpgrp()), ("gone", 2**22 + 1)]
+    resources = [ResourceStatus(name, "running", group) for name, group in states]
+    results = found(look(paths, Role.STANDALONE, text, None, *resources, ResourceStatus("down", "stopped")))
+    assert results["good"] == (True, "answers")
+    assert results["bad"] == (False, "port 1 of 127.0.0.1: connection refused")
+    assert results["lives"] == (True, f"process group {os.getpgrp()} lives")
+    assert results["gone"] == (False, f"its process group {2**22 + 1} is gone")
+    assert "down" not in results
+
+
+def test_written_files_are_compared(paths: Paths) -> None:
+    results = found(look(paths, Role.BACKUP, PAIR))
+    assert results["written files"] == (
+        False,
+        "they are not those of the configuration: see escadm diff, then escadm reload",
+    )
+
+
+def test_what_could_not_be_checked_is_not_held_against_the_node() -> None:
+    snapshot = Snapshot(Verdict(0, Health.HEALTHY, "ESC Standalone Healthy"))
+    good, unsure, bad = (CheckResult("x", passed, "") for passed in (True, None, False))
+    assert HealthReport("", snapshot, (good, unsure)).passed
+    assert not HealthReport("", snapshot, (good, unsure, bad)).passed
