@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-PACKAGES=(keepalived drbd-utils iproute2 iputils-ping util-linux procps python3-venv supervisor mandoc)
+PACKAGES=(keepalived drbd-utils iproute2 iputils-ping util-linux mount procps e2fsprogs openssl python3-venv supervisor mandoc)
 
 die() { printf '%s: %s\n' "$(basename "$0")" "$1" >&2; exit 1; }
 
