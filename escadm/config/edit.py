@@ -110,9 +110,10 @@ class _Edit:
     ) -> str:
         """Put a mapping where nothing is yet."""
         assert isinstance(value, dict)  # noqa: S101  the path goes on, so it is nested
-        if node is None:
+        if node is None or (is_empty(node) and not trail):
             (name,) = value
-            return self._lines_at(len(self.text), block_lines(name, value[name], 0, self.steps))
+            index = len(self.text) if node is None else start(node)
+            return self._lines_at(index, block_lines(name, value[name], 0, self.steps))
         if isinstance(node, Alias):
             message = f"{self.file}: {path_text(path)} is the alias {node.value}"
             raise Failed(message, "write its keys out in its place, then try again")
