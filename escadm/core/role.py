@@ -63,7 +63,7 @@ def reached(plan: Plan, vrrp: Vrrp, live: Mapping[str, Live], before: Role | Non
             return Role.MASTER
         return before if before in (Role.MASTER, Role.BACKUP) else Role.FAULT
     if not is_drained(plan, live):
-        return Role.MASTER if before is Role.MASTER else before or Role.FAULT
+        return before or Role.FAULT
     return Role.BACKUP if vrrp is Vrrp.BACKUP else Role.FAULT
 
 
