@@ -16,18 +16,18 @@ def get(name: str) -> logging.Logger:
     return logging.getLogger(name)
 
 
-def set_up(file: Path | None, *, debug: bool = False) -> None:
+def set_up(file: Path | None, *, debug: bool = False, stderr: bool = True) -> None:
     """Send all log lines to stderr and, where ``file`` is given, there too (rotation by rename is noticed).
 
-    Times are UTC, ISO 8601. A log file that cannot be opened costs one warning, never the agent.
+    ``stderr`` False: to the file alone. Times are UTC, ISO 8601. A log file that cannot be opened costs one warning,
+    never the agent.
     """
     formatter = logging.Formatter(FORMAT, datefmt="%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     root = logging.getLogger()
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     root.handlers.clear()
-    stderr: logging.Handler = logging.StreamHandler(sys.stderr)
-    handlers = [stderr]
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if stderr else []
     problem: OSError | None = None
     if file is not None:
         try:

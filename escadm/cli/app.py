@@ -145,13 +145,27 @@ def _report(error: Exception, *, debug: bool) -> int:
         return error.exit_code
     if isinstance(error, _UsageFault):
         return _report_usage(error)
-    complain(
-        f"a defect of ours: {type(error).__name__}: {error}",
-        "" if debug else "run it again with --debug for the traceback, and report it",
-    )
+    hint = "run it again with --debug for the traceback, and report it"
     if debug:
+        hint = ""
         traceback.print_exception(error)
+    elif _keep_traceback(error):
+        hint = "the log has the traceback: report it"
+    complain(f"a defect of ours: {type(error).__name__}: {error}", hint)
     return DEFECT
+
+
+def _keep_traceback(error: Exception) -> bool:
+    """Put the traceback into the log, where root asks and there is one; whether that was so."""
+    roots = [each.partition("=")[2] for each in command_line.normalise(sys.argv[1:]) if each.startswith("--root=")]
+    paths = Paths(Path(roots[-1]).absolute()) if roots else Paths.from_environment()
+    if os.geteuid() != 0 or not paths.log.is_file():
+        return False
+    from escadm.log import get, set_up  # noqa: PLC0415 - logging, which a good run does not need
+
+    set_up(paths.log, stderr=False)
+    get(__name__).error("a defect of ours in: %s", " ".join(sys.argv), exc_info=error)
+    return True
 
 
 def _from_system(error: OSError) -> EscadmError:

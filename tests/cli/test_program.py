@@ -1,5 +1,6 @@
 """The program as a whole: help, version, wrong usage, and that nothing ends in a traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from escadm import __version__
+from escadm.paths import Paths
 from tests.cli.program import PROGRAM, Outcome, environment, escadm
 
 VERBS = """agent config diff dump ha health lab plan reload restart start status stop switchover version""".split()  # noqa: SIM905
@@ -89,7 +91,7 @@ def run_broken(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_defect_of_ours_says_so() -> None:
-    done = run_broken("status")
+    done = run_broken("status", "--root", "/usr")
     assert (done.returncode, done.stdout) == (70, "")
     assert done.stderr == (
         "escadm: a defect of ours: ZeroDivisionError: oops\n"
@@ -103,6 +105,19 @@ def test_a_defect_of_ours_has_its_traceback_on_request(words: list[str]) -> None
     assert done.returncode == 70
     assert "Traceback" in done.stderr
     assert done.stderr.endswith("ZeroDivisionError: oops\n")
+
+
+def test_a_defect_of_ours_leaves_its_traceback_in_the_log_of_root(root: Path) -> None:
+    log = Paths(root).log
+    log.parent.mkdir(parents=True)
+    log.write_text("before\n")
+    done = run_broken("status", "--root", str(root))
+    told, kept = "the log has the traceback: report it", ["ZeroDivisionError: oops"]
+    if os.geteuid() != 0:
+        told, kept = "run it again with --debug for the traceback, and report it", ["before"]
+    assert done.stderr == f"escadm: a defect of ours: ZeroDivisionError: oops\n  {told}\n"
+    assert log.read_text().splitlines()[-1:] == kept
+    assert log.read_text().startswith("before\n")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["version"], ["status", "--help"]])
