@@ -119,6 +119,7 @@ def test_no_replication_and_the_peer_by_address(bare: Lab) -> None:
 def test_a_power_cut_ends_everything_but_the_disk(bare: Lab) -> None:
     a, b = bare.nodes
     a.exec(["sh", "-c", "echo kept > /etc/keepalived/kept; echo lost > /run/lost; setsid -f sleep 1000"])
+    hardware = a.exec(["cat", "/sys/class/net/eth0/address"]).stdout
     processes = a.processes()
     assert processes
     assert bare.fault("power-cut", "a") == "node-a: power cut"
@@ -130,6 +131,7 @@ def test_a_power_cut_ends_everything_but_the_disk(bare: Lab) -> None:
     assert bare.fault("power-on") == "node-a: power on"
     assert a.read("/etc/keepalived/kept") == "kept\n"
     assert a.read("/run/lost") is None
+    assert a.exec(["cat", "/sys/class/net/eth0/address"]).stdout == hardware
     until(lambda: pings(b, a.address))
 
 
