@@ -82,7 +82,9 @@ def open_pidfd(process: ProcessId) -> int | None:
     """A descriptor that becomes readable when the process ends; None when it has ended already."""
     try:
         descriptor = os.pidfd_open(process.pid)
-    except ProcessLookupError:
+    except OSError:  # gone, or its number now is that of somebody's thread
+        if is_alive(process):
+            raise
         return None
     if is_alive(process):
         return descriptor
