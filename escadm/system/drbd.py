@@ -17,7 +17,7 @@ TIMEOUT = 10.0
 ANY_CODE = range(256)
 
 NO_MODULE = re.compile(
-    r"sh: \d+: (modinfo|modprobe): not found"
+    r"sh: \d+: (modinfo|modprobe): (not found|Permission denied)"
     r"|modinfo: ERROR: Module drbd not found\."
     r"|modprobe: FATAL: Module drbd not found in directory \S+"
 )
