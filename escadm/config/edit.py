@@ -37,17 +37,14 @@ def set_values(text: str, file: str, changes: Changes) -> str:
     document = read(text, file)
     if document.problems:
         raise InvalidConfig(document.problems)
-    result = text
-    for path, value in changes.items():
-        result = _Edit(result, file).set(path, value)
-    after = read(result, file)
     wanted: object = document.value
     for path, value in changes.items():
+        text = _Edit(text, file).set(path, value)
         wanted = _changed(wanted, path, value)
-    if after.problems or _shape(after.value) != _shape(wanted):
-        names = ", ".join(path_text(path) for path in changes)
-        raise Failed(f"cannot set {names} in {file} without changing something else", "write it by hand")
-    return result
+        after = read(text, file)
+        if after.problems or _shape(after.value) != _shape(wanted):
+            raise Failed(f"cannot set {path_text(path)} in {file} without changing something else", "write it by hand")
+    return text
 
 
 def _changed(value: object, path: KeyPath, new: object) -> object:

@@ -242,14 +242,14 @@ class Draft:
 
 
 VALUES = {
-    "keepalived.vip": ["10.0.0.1", "'10.0.0.1/8'", '"2001:db8::1"', ">-\n      10.0.0.1"],
+    "keepalived.vip": ["10.0.0.1", "'10.0.0.1/8'", '"2001:db8::1"'],
     "keepalived.interface": ["eth1", "'eth1'", "[eth1]", "{a: b, c: [d]}"],
     "keepalived.priority": ["7", "1.50", "on"],
     "drbd.nodes": ["[10.0.0.1, 10.0.0.2]", "[]", "[10.0.0.1]", "10.0.0.1",
                    "\n      - 10.0.0.1 # one\n      - '10.0.0.2'",
                    "\n    - 10.0.0.1"],
     "drbd.port": ["7789", "'7789'"],
-    "other.option": ["é ü", "'it''s'", "|\n      a: b\n      # no comment"],
+    "other.option": ["é ü", "'it''s'", "|-\n      a: b\n      # no comment"],
 }  # fmt: skip
 CHANGES: dict[str, list[object]] = {
     "keepalived.vip": ["192.0.2.10", "2001:db8::10/64", None],
