@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from escadm.system.process import identify, is_alive, leaders, mark_of, signal_group
 from tests.unit.system.services import DAEMON, LIMIT, PRELUDE, Services, found, wait_for
