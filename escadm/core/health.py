@@ -143,6 +143,8 @@ def _peer_findings(facts: Facts) -> list[str]:
     found = []
     if not peer.fit and peer.vrrp is not Vrrp.MASTER:
         found.append(f"peer {peer.address} is not fit: {'; '.join(peer.reasons) or 'its keepalived takes no part'}")
+    elif facts.role is Role.BACKUP and peer.vrrp is not Vrrp.MASTER:
+        found.append("no node is primary")
     theirs = peer.pairing or {}
     different = sorted(key for key in facts.pairing if theirs.get(key, facts.pairing[key]) != facts.pairing[key])
     if different:

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Container, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ resources:
     gateway: 172.16.0.1
 """
 DRBD = "  drbd:\n    nodes: [172.16.0.0, 172.16.1.0]\n"
-NOWHERE = HostFacts({}, strict=False)
+HERE = HostFacts({"eth0": (ip_address("172.16.0.0"),)})
+BESIDE = HostFacts({}, strict=False)
 
 
 class Pings:
@@ -58,12 +60,19 @@ def paths(tmp_path: Path) -> Paths:
     return paths
 
 
-def look(paths: Paths, role: Role, text: str, run: Pings | None = None, *resources: ResourceStatus) -> HealthReport:
+def look(
+    paths: Paths,
+    role: Role,
+    text: str,
+    run: Pings | None = None,
+    *resources: ResourceStatus,
+    facts: HostFacts = HERE,
+) -> HealthReport:
     """Health of a node whose agent says that it is healthy in ``role``."""
     paths.config.write_text(text)
     verdict = Verdict(0, Health.HEALTHY, f"ESC {role.value.title()} Healthy")
     with agent(paths.root, encode(Snapshot(verdict, role, resources=resources))):
-        return health(paths, NOWHERE, Host(run=run or Pings()))
+        return health(paths, facts, Host(run=run or Pings()))
 
 
 def found(report: HealthReport) -> dict[str, tuple[bool | None, str]]:
@@ -97,6 +106,11 @@ def test_without_ping_nothing_is_said_about_the_peer(paths: Paths) -> None:
     assert results["peer 172.16.1.0"] == (None, "cannot run ping: it is not installed")
 
 
+def test_a_tree_beside_the_machine_asks_nobody_on_the_network(paths: Paths) -> None:
+    results = found(look(paths, Role.BACKUP, PAIR, Pings(error=AssertionError("a ping")), facts=BESIDE))
+    assert results["peer 172.16.1.0"] == (None, "a tree beside the machine asks nobody on the network")
+
+
 def test_a_ping_that_takes_too_long_is_a_failure(paths: Paths) -> None:
     results = found(look(paths, Role.BACKUP, PAIR, Pings(error=Failed("ping: no end after 3 s"))))
     assert results["peer 172.16.1.0"] == (False, "ping: no end after 3 s")
@@ -111,7 +125,7 @@ def test_the_virtual_address_belongs_to_the_master(paths: Paths) -> None:
 
 def test_without_an_agent_the_role_is_not_known(paths: Paths) -> None:
     paths.config.write_text(PAIR)
-    report = health(paths, NOWHERE, Host(run=Pings()))
+    report = health(paths, facts, Host(run=Pings()))
     results = found(report)
     assert report.heading == "ESC HA (UNKNOWN)"
     assert results["status"] == (False, "ESC Unknown: the agent is not running")
