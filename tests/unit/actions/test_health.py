@@ -125,7 +125,7 @@ def test_the_virtual_address_belongs_to_the_master(paths: Paths) -> None:
 
 def test_without_an_agent_the_role_is_not_known(paths: Paths) -> None:
     paths.config.write_text(PAIR)
-    report = health(paths, facts, Host(run=Pings()))
+    report = health(paths, HERE, Host(run=Pings()))
     results = found(report)
     assert report.heading == "ESC HA (UNKNOWN)"
     assert results["status"] == (False, "ESC Unknown: the agent is not running")
