@@ -135,5 +135,6 @@ def _addresses(given: Sequence[str]) -> list[str]:
 def _nodes(given: Sequence[str]) -> list[str]:
     found = _addresses(given)
     if len(found) != 2:
-        raise values.Wrong(f"{len(found)} addresses instead of two", "this node's and the other node's")
+        what = "1 address" if len(found) == 1 else f"{len(found)} addresses"
+        raise values.Wrong(f"{what} instead of two", "this node's and the other node's")
     return found

@@ -118,8 +118,8 @@ def _resource(name: str, written: Keys, findings: Findings) -> AnyResource:
         case Filesystem() if not result.mount_point:
             findings.error((*path, "mount_point"), "has no mount_point", "say where it goes", key=True)
         case Drbd() if "nodes" in kept and len(result.nodes) != 2:
-            count = len(result.nodes)
-            message = f"{count} address{'es' * (count != 1)} instead of two"
+            what = "1 address" if len(result.nodes) == 1 else f"{len(result.nodes)} addresses"
+            message = f"{what} instead of two"
             findings.error((*path, "nodes"), message, "remove `nodes` for a node without replication")
     return result
 

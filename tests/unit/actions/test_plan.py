@@ -1,0 +1,143 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from escadm.actions.config_check import check
+from escadm.actions.dump import dump
+from escadm.actions.plan import PlanView, plan
+from escadm.core.types import HostFacts
+from escadm.errors import InvalidConfig, Usage
+from escadm.paths import Paths
+
+SEED = Path(__file__).parents[2] / "golden/seed-1/esc-config.yaml"
+FACTS = HostFacts({}, strict=False)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    found = Paths(tmp_path)
+    found.config.parent.mkdir(parents=True)
+    found.config.write_bytes(SEED.read_bytes())
+    return found
+
+
+def names(view: PlanView) -> list[str]:
+    return [name for wave in view.waves for name in wave]
+
+
+def test_the_order_of_the_seed(paths: Paths) -> None:
+    view = plan(paths, FACTS)
+
+    assert view.waves == (
+        ("drbd", "keepalived", "monitor"),
+        ("keepalived:master",),
+        ("drbd:master",),
+        ("filesystem",),
+        ("confd", "mona", "pgsql", "vimmanager"),
+        ("escmanager",),
+        ("esc_service",),
+    )
+    assert view.waits_for["drbd:master"] == ("drbd", "keepalived:master")
+    assert [each.path for each in view.warnings] == [
+        "resources.drbd.nodes",
+        "resources.escmanager.depend_on[0]",
+        "resources.keepalived",
+    ]
+
+
+def test_a_stop_is_the_exact_reverse(paths: Paths) -> None:
+    start, stop = plan(paths, FACTS), plan(paths, FACTS, stop=True)
+
+    assert stop.waves == start.waves[::-1]
+    assert stop.waits_for["filesystem"] == ("confd", "esc_service", "escmanager", "mona", "pgsql", "vimmanager")
+    assert stop.waits_for["esc_service"] == ()
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_wave_waits_for_the_waves_before_it_alone(paths: Paths, stop: bool) -> None:
+    view = plan(paths, FACTS, stop=stop)
+    before: set[str] = set()
+    for wave in view.waves:
+        assert all(set(view.waits_for[name]) <= before for name in wave)
+        before |= set(wave)
+
+
+def test_named_resources_with_what_must_go_up_before_them(paths: Paths) -> None:
+    assert names(plan(paths, FACTS, ["mona"])) == [
+        "drbd", "keepalived", "keepalived:master", "drbd:master", "filesystem", "mona",
+    ]  # fmt: skip
+    assert names(plan(paths, FACTS, ["drbd", "keepalived"])) == ["drbd", "keepalived"]
+
+
+def test_named_resources_with_what_must_go_down_before_them(paths: Paths) -> None:
+    assert names(plan(paths, FACTS, ["postgres"], stop=True)) == ["esc_service", "escmanager", "pgsql"]
+    assert names(plan(paths, FACTS, ["keepalived:master"], stop=True))[-3:] == [
+        "filesystem", "drbd:master", "keepalived:master",
+    ]  # fmt: skip
+
+
+def test_what_is_switched_off_is_in_it_when_it_is_named(paths: Paths) -> None:
+    assert names(plan(paths, FACTS, ["etsi"]))[-2:] == ["pgsql", "etsi"]
+    assert "etsi" not in names(plan(paths, FACTS, ["pgsql"], stop=True))
+    assert names(plan(paths, FACTS, ["etsi"], stop=True)) == ["etsi"]
+
+
+def test_an_unknown_resource(paths: Paths) -> None:
+    with pytest.raises(Usage) as caught:
+        plan(paths, FACTS, ["monna"])
+
+    assert str(caught.value) == "there is no resource monna\n  did you mean mona?"
+
+
+def test_json(paths: Paths) -> None:
+    document = json.loads(plan(paths, FACTS, ["drbd:master"]).to_json())
+
+    assert list(document) == ["schema", "waves", "units"]
+    assert document == {
+        "schema": 1,
+        "waves": [["drbd", "keepalived"], ["keepalived:master"], ["drbd:master"]],
+        "units": {
+            "drbd": {"waits_for": []},
+            "keepalived": {"waits_for": []},
+            "keepalived:master": {"waits_for": ["keepalived"]},
+            "drbd:master": {"waits_for": ["drbd", "keepalived:master"]},
+        },
+    }
+
+
+def test_dot(paths: Paths) -> None:
+    assert plan(paths, FACTS, ["keepalived:master"]).to_dot() == (
+        'digraph "escadm" {\n  rankdir=LR;\n  "keepalived";\n  "keepalived:master";\n'
+        '  "keepalived" -> "keepalived:master";\n}\n'
+    )
+
+
+def test_text(paths: Paths) -> None:
+    assert plan(paths, FACTS, ["drbd:master"]).to_text() == (
+        "  1  drbd\n     keepalived\n  2  keepalived:master  (after keepalived)\n"
+        "  3  drbd:master  (after drbd, keepalived:master)\n"
+    )
+
+
+def test_check(paths: Paths) -> None:
+    found = check(paths.config, FACTS)
+
+    assert (found.path, found.is_pair, found.started, found.switched_off) == (paths.config, True, 12, 3)
+    assert len(found.warnings) == 3
+
+
+def test_dump(paths: Paths) -> None:
+    found = dump(paths)
+
+    assert found.text.startswith("resources:\n  keepalived:\n    type: keepalived\n")
+    assert "pgsq1" not in found.text
+    assert len(found.warnings) == 1
+
+
+def test_a_configuration_with_mistakes(paths: Paths) -> None:
+    paths.config.write_text("resources: {mona: {depend_on: mona}}")
+
+    for action in (lambda: plan(paths, FACTS), lambda: check(paths.config, FACTS)):
+        with pytest.raises(InvalidConfig, match="mona depends on itself"):
+            action()
