@@ -1,4 +1,3 @@
-import os
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -108,7 +107,8 @@ def test_a_dry_run_writes_nothing_and_shows_the_difference(paths: Paths) -> None
 
     assert text(paths) == OLD
     assert not result.written
-    assert "-    vip: 10.0.0.1 # to be changed\n+    vip: 172.16.2.0 # to be changed\n" in result.diff
+    assert "-    vip: 10.0.0.1 # to be changed\n" in result.diff
+    assert "+    vip: 172.16.2.0 # to be changed\n" in result.diff
     assert ("keepalived.vip_interface", "eth1", None) in result.changes
     assert "     shared_secret: ***\n" in result.diff
     assert "hunter2" not in repr(result)
@@ -334,9 +334,9 @@ def test_unset_of_a_standalone_node_is_done_already(paths: Paths) -> None:
     assert ha_unset(paths, HERE).changes == ()
     assert not paths.config.exists()
     write(paths, "resources: {}\n")
-    stat = os.stat(paths.config)
+    stat = paths.config.stat()
     assert not ha_unset(paths, HERE).written
-    assert os.stat(paths.config) == stat
+    assert paths.config.stat() == stat
 
 
 def test_unset_dry_run(paths: Paths) -> None:

@@ -213,7 +213,8 @@ def test_the_nodes_tell_interface_and_unicast() -> None:
 def test_every_setting_of_keepalived() -> None:
     text = (
         "keepalived: {vip: 203.0.113.9/24, vip_interface: eth1, interface: eth0, virtual_router_id: 77, priority: 100,"
-        " advert_interval: 0.25, gateway: 192.0.2.1, unicast_source: 192.0.2.11, unicast_peers: [192.0.2.21, 192.0.2.22]}"
+        " advert_interval: 0.25, gateway: 192.0.2.1,"
+        " unicast_source: 192.0.2.11, unicast_peers: [192.0.2.21, 192.0.2.22]}"
     )
     peers = (ip_address("192.0.2.21"), ip_address("192.0.2.22"))
 
