@@ -113,7 +113,7 @@ def _failure(at: _Moment, reason: str) -> _Moment:
     life = at.life
     streak = life.streak + 1
     first = life.first_failure if life.streak else at.now
-    failed = life.failed or (streak >= FAILURE_LIMIT and not at.limits.run_forever)
+    failed = streak >= FAILURE_LIMIT and not at.limits.run_forever
     if streak > 1:
         reason = f"{reason} ({streak} times in {at.now - first:.0f} s)"
     counted = replace(

@@ -123,6 +123,11 @@ def test_what_runs_forever_never_gets_the_verdict() -> None:
     assert unit.reason.startswith("exited with code 3 (20 times in ")
 
 
+def test_the_verdict_goes_when_it_is_to_run_forever_from_now_on() -> None:
+    failed = Life(UnitState.RUNNING, streak=7, failed=True)
+    assert not transition(failed, Event.EXITED, 60.0, FOREVER, CODE_3)[0].failed
+
+
 def test_a_good_run_forgets_the_failures() -> None:
     unit, now = Life(), 1000.0
     for _ in range(5):

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from escadm.core.lifecycle import Life
-from escadm.core.reconcile import Intent, counted_needs, goal, reconcile
-from escadm.core.types import Kind, Plan, Start, UnitState
+from escadm.core.reconcile import Intent, Live, counted_needs, goal, reconcile
+from escadm.core.types import Kind, Plan, Start, Stop, Unit, UnitState
 from tests.unit.core.plans import make_plan, make_unit
 from tests.unit.core.simulator import Machine, Standing
 
@@ -66,6 +66,28 @@ def test_a_cut_changes_nothing_about_the_end(case: dict[str, Any]) -> None:
     whole.settle()
     assert machine.live() == whole.live()
     machine.check_rest()
+
+
+# --- definitions that are older than the plan, when nobody has told the units of the new one ---------------
+
+
+def running(*units: Unit) -> dict[str, Live]:
+    return {unit.name: Live(unit, UnitState.RUNNING) for unit in units}
+
+
+def test_what_goes_on_in_another_order_is_not_restarted() -> None:
+    older = running(make_unit("a"), make_unit("b", ["a"]), make_unit("c", ["b"]))
+    assert reconcile(make_plan({"a": [], "b": [], "c": ["a", "b"]}), older, Intent()) == []
+
+
+def test_what_goes_on_lets_go_of_what_it_does_not_need_any_more() -> None:
+    older = running(make_unit("a", ["b", "old"]), make_unit("old"))
+    assert reconcile(make_plan({"a": [], "b": []}), older, Intent()) == [Stop("old"), Start("b")]
+
+
+def test_what_has_to_go_holds_what_it_was_started_on() -> None:
+    older = running(make_unit("a", ["old"]), make_unit("old"))
+    assert reconcile(make_plan({"a": []}, versions={"a": "2"}), older, Intent()) == [Stop("a")]
 
 
 # --- the goal ---------------------------------------------------------------------------------------------

@@ -87,6 +87,13 @@ def test_as_another_user(services: Services) -> None:
     assert services.output.splitlines() == expected
 
 
+def test_another_user_brings_all_groups_along(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getgrouplist", lambda _, group: [group, 1])
+    if os.geteuid() == 0:
+        services.start("id", "-G", user="nobody")[0].wait(LIMIT)
+        assert services.output == f"{pwd.getpwnam('nobody').pw_gid} 1\n"
+
+
 def test_as_the_user_that_we_are(services: Services) -> None:
     me = pwd.getpwuid(os.geteuid()).pw_name
     services.start("sh", "-c", "id -un; echo $USER", user=me)[0].wait(LIMIT)

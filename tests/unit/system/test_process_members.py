@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from escadm.system.process import identify, is_alive, leaders, mark_of, signal_group
 from tests.unit.system.services import DAEMON, LIMIT, PRELUDE, Services, found, wait_for
 
@@ -55,13 +57,43 @@ def test_a_grandchild_whose_leader_and_parent_are_gone(services: Services) -> No
     wait_for(lambda: found(services, leader) == set(), "the end of the group without its leader")
 
 
+UNMARKED = """
+def unmarked(code):
+    os.execve(sys.executable, ["python", "-S", "-c", PRELUDE + code], {"FOLDER": folder})
+"""
+
+
+def unmarked(code: str) -> str:
+    """The code with a function that goes on, as another program, without the mark."""
+    return f"PRELUDE = {PRELUDE!r}\n{UNMARKED}\n{code}"
+
+
+@pytest.mark.parametrize("place", ["", "os.setpgid(0, 0); "])
+def test_what_stayed_in_the_session_without_mark_and_parent(services: Services, place: str) -> None:
+    """In the leader's group, or in one of its own."""
+    code = f"if os.fork():\n    sys.exit()\nunmarked({place + 'tell(chr(120)); rest()'!r})"
+    child, leader = services.run(unmarked(code), until="x")
+    assert child.wait(LIMIT) == 0
+    orphan = services.pid("x")
+    wait_for(lambda: found(services, leader) == {orphan}, "the orphan alone")
+    assert found(services, None) == set(), "by its session alone"
+
+
 def test_descendants_of_a_daemon_that_have_no_mark(services: Services) -> None:
-    again = f"AGAIN = {PRELUDE + 'os.setsid(); tell(chr(120)); rest()'!r}\n"
-    code = again + "os.setsid() if os.fork() == 0 else os._exit(0)\nif os.fork() == 0:\n    os.execve(sys.executable, "
-    code += '["python", "-S", "-c", AGAIN], {"FOLDER": folder})\ntell("daemon"); rest()'
-    child, leader = services.run(code, until="x")
+    """Three generations, each in a session of its own; only the first one has the mark."""
+    code = """
+if os.fork():
+    sys.exit()
+os.setsid()
+if os.fork() == 0:
+    unmarked("os.setsid(); tell('child')\\nif os.fork() == 0:\\n    os.setsid(); tell('grandchild')\\nrest()")
+tell("daemon")
+rest()
+"""
+    child, leader = services.run(unmarked(code), until="grandchild")
     child.wait(LIMIT)
-    assert found(services, leader) == {services.pid("daemon"), services.pid("x")}
+    wait_for((services.folder / "daemon").exists, "the daemon")
+    assert found(services, leader) == {services.pid(name) for name in ("daemon", "child", "grandchild")}
 
 
 def test_two_services_are_not_mixed_up(services: Services) -> None:
