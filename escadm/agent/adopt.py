@@ -8,6 +8,7 @@ from dataclasses import replace
 from escadm.agent.driver import Post
 from escadm.agent.memory import Memory, UnitMemory, fingerprint, restore_unit
 from escadm.agent.node import Node
+from escadm.agent.replication import Drbd
 from escadm.agent.service import Service, mark_prefix
 from escadm.agent.vrrp import Keepalived
 from escadm.core.lifecycle import KILL_TIMEOUT, Life
@@ -16,6 +17,7 @@ from escadm.log import get
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
 from escadm.system.process import ProcessId, is_alive, leaders
+from escadm.system.replication import read_replica
 
 UP = (UnitState.STARTING, UnitState.RUNNING)
 GOING = (UnitState.STOPPING, UnitState.KILLING)
@@ -57,6 +59,8 @@ def _adopt(node: Node, memory: UnitMemory) -> None:
         life = _adopt_process(unit, memory, driver, post)
         outdated = outdated or (isinstance(unit.ready, Notify) and life.state is UnitState.STARTING)
     else:
+        if isinstance(driver, Drbd):
+            driver.watch()
         life = replace(memory.life, state=_state_without_process(node, unit), deadline=None)
     node.stage.adopt(unit, life, driver, stale=outdated)
 
@@ -78,6 +82,10 @@ def _adopt_process(unit: Unit, memory: UnitMemory, service: Service, post: Post)
 def _state_without_process(node: Node, unit: Unit) -> UnitState:
     """Groups and local folders simply are; a mount is asked for."""
     spec = unit.spec
+    if unit.kind in (Kind.DRBD, Kind.PROMOTION):
+        replica = read_replica()
+        up = replica is not None and (unit.kind is Kind.DRBD or replica.is_primary)
+        return UnitState.RUNNING if up else UnitState.STOPPED
     if isinstance(spec, FilesystemSpec) and spec.device is not None:
         mounted = mounted_device(node.paths.below(spec.mount_point)) is not None
         return UnitState.RUNNING if mounted else UnitState.STOPPED

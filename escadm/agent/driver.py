@@ -10,7 +10,9 @@ from escadm.core.lifecycle import Event
 from escadm.core.types import FilesystemSpec, Unit
 from escadm.errors import EscadmError
 from escadm.paths import Paths
+from escadm.system.evict import unmount_by_force
 from escadm.system.mount import mount, unmount
+from escadm.system.postgres import remove_stale_pid_files
 from escadm.system.process import ProcessId
 
 Post = Callable[[Event, str], None]
@@ -85,12 +87,20 @@ class Filesystem:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._run(Event.READY, Event.EXITED, lambda: mount(self._spec, self._paths, self._unit.start_timeout))
+        self._run(Event.READY, Event.EXITED, self._mount)
 
     def terminate(self) -> None:
         self._run(Event.GONE, Event.STOP_FAILED, lambda: unmount(self._spec, self._paths, self._unit.stop_timeout))
 
-    kill = terminate
+    def kill(self) -> None:
+        self._run(
+            Event.GONE, Event.STOP_FAILED, lambda: unmount_by_force(self._spec, self._paths, self._unit.stop_timeout)
+        )
+
+    def _mount(self) -> None:
+        mount(self._spec, self._paths, self._unit.start_timeout)
+        if self._spec.device is not None:
+            remove_stale_pid_files(self._paths.below(self._spec.mount_point))
 
     def _run(self, good: Event, bad: Event, act: Callable[[], None]) -> None:
         if self._task is None or self._task.done():

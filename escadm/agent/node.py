@@ -15,12 +15,14 @@ from escadm.agent.journal import Journal, iso
 from escadm.agent.memory import Memory
 from escadm.agent.peer import PeerLink, heartbeat_interval
 from escadm.agent.publish import publish_role
+from escadm.agent.replication import Drbd, Promotion, ReplicaFeed
 from escadm.agent.service import Service
 from escadm.agent.stage import Stage
 from escadm.agent.tell import publish_node, tell_peer
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
+from escadm.core.replication import Replica, why_unfit
 from escadm.core.role import Peer, gives_up, is_drained, reached
 from escadm.core.types import (
     FilesystemSpec,
@@ -64,6 +66,8 @@ class Node:
         self.history: list[RoleChange] = list(memory.history)
         self.journal = Journal(time.monotonic, time.time, self.history)
         self.feed = RoleFeed(paths, self._on_vrrp)
+        self.replicas = ReplicaFeed(self._on_replica)
+        self.replica: Replica | None = None
         self.stage = Stage(self.make_driver, self._on_change)
         self.since: dict[str, str] = {}
         self._fit: bool | None = None
@@ -155,6 +159,19 @@ class Node:
             self._begin(TARGETS.get(vrrp, Role.FAULT), f"keepalived says {vrrp}")
             self.wake()
 
+    def _on_replica(self, replica: Replica | None) -> None:
+        if replica != self.replica:
+            if replica is None or self.replica is None or replica.words != self.replica.words:
+                log.info("drbd: %s", replica.words if replica else "not up")
+            self.replica = replica
+            self.wake()
+
+    @property
+    def unfit(self) -> str:
+        """Why the data here must not be served, as far as the volume is up; empty when it may."""
+        is_up = self.plan.drbd is not None and self.state("drbd") is UnitState.RUNNING and self.replica is not None
+        return why_unfit(self.replica) if is_up else ""
+
     def _begin(self, target: Role, cause: str) -> None:
         if target.value != (self.journal.target or self.role):
             self.journal.begin(self.role or "-", target, cause)
@@ -200,8 +217,9 @@ class Node:
         why = ""
         if self.switchover:
             why = self.switchover
-        elif self.plan.is_pair and self.active and gives_up(failing, self.peer):
-            why = f"gave the role up: {failing[0]} {self.stage.lives[failing[0]].reason}"
+        elif self.plan.is_pair and self.active and gives_up(failing or self.unfit, self.peer):
+            told = f"{failing[0]} {self.stage.lives[failing[0]].reason}" if failing else self.unfit
+            why = f"gave the role up: {told}"
         if why and not self.release and self.role is Role.MASTER:
             self._begin(Role.FAULT, why)
         self.release = why
@@ -221,7 +239,7 @@ class Node:
 
     def _write_fitness(self) -> None:
         """-254 only once nothing of the primary is left: until then the VIP stays where the services still are."""
-        fit = not (self.release and self.is_drained())
+        fit = not ((self.release or self.unfit) and self.is_drained())
         if self.plan.is_pair and fit is not self._fit:
             self._fit = fit
             write_fitness(self.paths, fit=fit)
@@ -261,4 +279,4 @@ class Node:
             return Mark(post)
         if unit.kind is Kind.UNIT:
             return Unsupported(post, "is a systemd unit, which this version does not start: give it a command")
-        return Unsupported(post, "cannot be started: this version does not run DRBD; leave drbd.nodes out")
+        return Promotion(unit, post, self.replicas) if unit.kind is Kind.PROMOTION else Drbd(post, self.replicas)

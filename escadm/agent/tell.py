@@ -24,7 +24,16 @@ def facts_of(node: Node) -> Facts:
     stage = node.stage
     seen = _vip_here(node)
     return Facts(
-        node.plan, node.intent, stage.lives, node.role, node.vrrp, node.peer, seen, node.release, pairing_of(node)
+        plan=node.plan,
+        intent=node.intent,
+        lives=stage.lives,
+        role=node.role,
+        vrrp=node.vrrp,
+        peer=node.peer,
+        vip_here=seen,
+        release=node.release,
+        replica=node.replica,
+        pairing=pairing_of(node),
     )
 
 
@@ -73,12 +82,13 @@ def tell_peer(node: Node) -> dict[str, object]:
     """The datagram's content: what keepalived says, the role reached, and whether this node could have the role."""
     failing = node.failing()
     reasons = [f"{name} {node.stage.lives[name].reason}"[:LONGEST_REASON] for name in failing[:MOST_REASONS]]
+    reasons += [node.unfit] if node.unfit else []
     if not node.active:
         reasons = ["it is stopped"]
     return {
         "vrrp": node.vrrp,
         "role": node.role,
-        "fit": node.active and not failing and node.vrrp in (Vrrp.MASTER, Vrrp.BACKUP),
+        "fit": node.active and not failing and not node.unfit and node.vrrp in (Vrrp.MASTER, Vrrp.BACKUP),
         "settled": node.is_settled(),
         "reasons": reasons,
         "pairing": pairing_of(node),

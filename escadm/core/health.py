@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
+from escadm.core.replication import Replica, degradation, why_unfit
 from escadm.core.role import Peer
 from escadm.core.types import (
     PROMOTION,
@@ -37,6 +38,7 @@ class Facts:
     peer: Peer | None = None
     vip_here: bool | None = None
     release: str = ""
+    replica: Replica | None = None
     pairing: Mapping[str, str] = field(default_factory=dict)
 
     def life(self, name: str) -> Life:
@@ -99,6 +101,8 @@ def _failures(facts: Facts) -> tuple[str, ...]:
         for name, life in facts.lives.items()
         if life.state in stuck and life.reason and not life.again and not life.failed and not life.streak
     ]
+    unfit = why_unfit(_replica(facts)) if _replica(facts) else ""
+    found += [unfit] if unfit else []
     if facts.peer and facts.peer.heard and facts.peer.role is Role.MASTER and facts.role is Role.MASTER:
         found.append(f"the peer {facts.peer.address} is primary as well (split)")
     if facts.role is Role.FAULT and not facts.release and not found:
@@ -108,9 +112,16 @@ def _failures(facts: Facts) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _replica(facts: Facts) -> Replica | None:
+    """The volume, as far as it is up."""
+    up = facts.plan.drbd is not None and facts.life("drbd").state is UnitState.RUNNING
+    return facts.replica if up else None
+
+
 def _degradations(facts: Facts) -> tuple[str, ...]:
     found = [facts.release] if facts.release else []
     found += _peer_findings(facts)
+    found += [each for each in (degradation(_replica(facts)),) if each]
     if facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and facts.vip_here is False and facts.plan.keepalived:
         spec = facts.plan.keepalived
         found.append(f"the virtual address {spec.vip} is not on {spec.vip_interface}")

@@ -15,7 +15,7 @@ from escadm.core.types import MASTER_CONDITION, Kind, Plan, Start, Step, Stop, U
 DOWN = frozenset({UnitState.STOPPED, UnitState.BACKOFF, UnitState.FAILED})
 UP = frozenset({UnitState.STARTING, UnitState.RUNNING})
 WAITING = frozenset({UnitState.BACKOFF, UnitState.FAILED})
-INTERRUPTIBLE = frozenset({Kind.PROCESS, Kind.UNIT, Kind.KEEPALIVED, Kind.GROUP})
+INTERRUPTIBLE = frozenset({Kind.PROCESS, Kind.UNIT, Kind.KEEPALIVED, Kind.GROUP, Kind.PROMOTION})
 
 
 @dataclass(frozen=True, slots=True)

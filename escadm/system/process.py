@@ -70,6 +70,12 @@ def is_alive(process: ProcessId) -> bool:
     return identify(process.pid) == process
 
 
+def parent_of(pid: int) -> int:
+    """The parent's pid; 0 when there is none, or the process is gone."""
+    found = _stat(pid)
+    return found.parent if found else 0
+
+
 def command_name(pid: int) -> str:
     """The kernel's name of the process (/proc/PID/comm), empty when it is gone."""
     try:

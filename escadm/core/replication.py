@@ -1,0 +1,176 @@
+"""What DRBD says about the replicated volume, and what follows from it.
+
+DRBD 8.4 and 9 tell the same in the same words, ``drbdsetup events2 --now --statistics RESOURCE`` (drbdsetup(8)); the
+differences are in names that nobody here looks at. All of it pure: text in, values and sentences out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+KIB = 1024
+
+SYNC_SOURCE = frozenset({"SyncSource", "PausedSyncS", "VerifyS", "Ahead"})
+SYNC_TARGET = frozenset({"SyncTarget", "PausedSyncT", "VerifyT", "Behind"})
+CONNECTING = frozenset({"Connecting", "WFConnection", "Unconnected", "Timeout", "BrokenPipe", "NetworkFailure"})
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """This node's view of the volume, in DRBD's own words; ``Unknown`` where it says nothing.
+
+    ``connection``: Connected, Connecting (8.4: WFConnection), StandAlone, … ``replication``: Established, SyncSource,
+    SyncTarget, … or Off. ``out_of_sync`` and ``size`` in bytes. ``device_open`` None where the version does not tell.
+    """
+
+    role: str = "Unknown"
+    connection: str = "Unknown"
+    peer_role: str = "Unknown"
+    disk: str = "Unknown"
+    peer_disk: str = "Unknown"
+    replication: str = "Off"
+    out_of_sync: int = 0
+    size: int = 0
+
+    @property
+    def words(self) -> str:
+        """The state in DRBD's words, without the figures that change all the time."""
+        return f"{self.connection} {self.role}/{self.peer_role} {self.disk}/{self.peer_disk} {self.replication}"
+
+    @property
+    def is_primary(self) -> bool:
+        return self.role == "Primary"
+
+    @property
+    def is_connected(self) -> bool:
+        return self.connection == "Connected"
+
+    @property
+    def is_syncing(self) -> bool:
+        return self.replication in SYNC_SOURCE | SYNC_TARGET
+
+    @property
+    def done(self) -> float | None:
+        """The part of the volume that is in sync, 0 to 1; None where nothing is known of it."""
+        if not self.size:
+            return None
+        return max(0.0, 1.0 - self.out_of_sync / self.size)
+
+
+def parse_events2(text: str) -> Replica | None:
+    """The state that the lines of ``events2 --now --statistics`` for one resource describe; None without one."""
+    resource: dict[str, str] | None = None
+    parts: dict[str, dict[str, str]] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 3 or words[0] not in ("exists", "create", "change"):
+            continue
+        fields = dict(word.split(":", 1) for word in words[2:] if ":" in word)
+        if words[1] == "resource":
+            resource = fields
+        else:
+            parts[words[1]] = fields
+    if resource is None:
+        return None
+    connection, device = parts.get("connection", {}), parts.get("device", {})
+    peer = parts.get("peer-device", {})
+    told = connection.get("connection", "StandAlone")
+    return Replica(
+        role=resource.get("role", "Unknown"),
+        connection="Connecting" if told in CONNECTING else told,
+        peer_role=connection.get("role", "Unknown"),
+        disk=device.get("disk", "Unknown"),
+        peer_disk=peer.get("peer-disk", "Unknown"),
+        replication=peer.get("replication", "Off"),
+        out_of_sync=_number(peer.get("out-of-sync")) * KIB,
+        size=_number(device.get("size")) * KIB,
+    )
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0
+
+
+class Gate(StrEnum):
+    """Whether a promotion may be tried."""
+
+    GO = "go"
+    WAIT = "wait"
+    REFUSE = "refuse"
+
+
+def may_promote(replica: Replica | None) -> tuple[Gate, str]:
+    """Whether this node may become Primary now, with the reason as a sentence where it may not.
+
+    WAIT: it may be able to within seconds. REFUSE: only an administrator or a resync changes it.
+    """
+    if replica is None:
+        return Gate.REFUSE, "DRBD does not have the volume up"
+    if replica.disk == "UpToDate":
+        return Gate.GO, ""  # whether the peer is Primary still DRBD finds out best, by trying
+    if replica.disk in ("Attaching", "Negotiating"):
+        return Gate.WAIT, f"the disk is {replica.disk}"
+    if replica.disk == "Consistent":
+        return Gate.WAIT, "the data is consistent, but whether it is the newest only the peer knows: waiting for it"
+    return Gate.REFUSE, why_unfit(replica)
+
+
+def why_unfit(replica: Replica | None) -> str:
+    """Why the data of this node must not be served, empty where it may; said before an election needs it."""
+    if replica is None:
+        return "DRBD does not have the volume up"
+    told = {
+        "Inconsistent": "its data is Inconsistent: a sync from the peer has not been completed",
+        "Outdated": "its data is Outdated: the peer has newer data",
+        "Diskless": "it has no disk (Diskless): the disk was lost or never attached",
+        "Failed": "its disk has failed",
+        "DUnknown": "the state of its disk is not known",
+    }
+    return told.get(replica.disk, "")
+
+
+def degradation(replica: Replica | None) -> str:
+    """What is wrong with the replication although the node works, as a sentence; empty when nothing is."""
+    if replica is None:
+        return ""
+    found = (
+        (
+            replica.connection == "StandAlone",
+            "replication has stopped (StandAlone): after a split brain it needs escadm drbd resolve",
+        ),
+        (not replica.is_connected, "replication is not connected to the peer"),
+        (replica.replication in SYNC_SOURCE, f"the peer is being brought up to date{_progress(replica)}"),
+        (replica.replication in SYNC_TARGET, f"being brought up to date from the peer{_progress(replica)}"),
+        (replica.peer_disk not in ("UpToDate", "Unknown", "DUnknown"), f"the peer's disk is {replica.peer_disk}"),
+        (replica.out_of_sync > 0, f"{replica.out_of_sync} bytes are out of sync although nothing is being copied"),
+    )
+    return next((text for true, text in found if true), "")
+
+
+def _progress(replica: Replica) -> str:
+    return "" if replica.done is None else f" ({replica.done:.0%}, {replica.out_of_sync / 2**20:.0f} MiB to go)"
+
+
+REFUSALS = {
+    "Multiple primaries": "the peer is Primary, or DRBD has not noticed yet that it is gone",
+    "Need access to UpToDate data": "neither this node nor the peer offers UpToDate data",
+    "peer is not outdated": "the fencing policy wants to be sure that the peer is outdated first",
+    "Refusing to be Primary while peer is not outdated": "the fencing policy wants the peer to be outdated first",
+    "Device is held open": "something holds the device open",
+    "Can not start": "DRBD cannot start the operation in its present state",
+    "Concurrent state changes": "another change of DRBD's state is under way",
+    "in-transient-state": "another change of DRBD's state is under way",
+    "Peer may not become primary": "the peer holds the device open",
+}
+
+RETRIED = ("Multiple primaries", "Concurrent state changes", "in-transient-state")
+
+
+def explain_refusal(text: str) -> tuple[str, bool]:
+    """What DRBD's refusal means, in plain words, and whether it makes sense to try again within seconds."""
+    for words, meaning in REFUSALS.items():
+        if words.lower() in text.lower():
+            return meaning, words in RETRIED
+    last = [line.strip() for line in text.splitlines() if line.strip()]
+    return (last[-1] if last else "DRBD gave no reason"), False

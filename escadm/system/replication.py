@@ -1,0 +1,96 @@
+"""DRBD's commands for the one resource: read its state, bring it up, promote, demote, take it down.
+
+The same for DRBD 8.4 and 9: ``drbdadm`` and ``drbdsetup`` hand over to their 8.4 selves where the kernel's module is
+that. Every call has a time limit, and its refusals are told in plain words.
+"""
+
+from __future__ import annotations
+
+import subprocess
+
+from escadm.core.replication import Replica, explain_refusal, parse_events2
+from escadm.errors import Failed
+from escadm.system.run import Completed, Run, run
+
+RESOURCE = "esc"
+READ_LIMIT = 5.0
+CHANGE_LIMIT = 20.0
+ANY_CODE = range(256)
+NO_RESOURCE = ("unknown resource", "no such resource", "(158)", "resource not known")
+
+
+class Refused(Failed):
+    """DRBD said no. ``again``: it may say yes within seconds."""
+
+    def __init__(self, message: str, *, again: bool) -> None:
+        super().__init__(message)
+        self.again = again
+
+
+def read_replica(run: Run = run) -> Replica | None:
+    """The volume as the kernel sees it now; None where it is not up. Failed where DRBD cannot be asked."""
+    told = run(["drbdsetup", "events2", "--now", "--statistics", RESOURCE], timeout=READ_LIMIT, ok=ANY_CODE)
+    if told.code != 0 and not _is_unknown(told):
+        raise Failed(f"cannot ask DRBD for the state of {RESOURCE}: {_last_line(told)}")
+    return parse_events2(told.stdout)
+
+
+def open_events() -> subprocess.Popen[bytes]:
+    """A process that writes a line to its stdout (a non-blocking pipe is up to the caller) with each change."""
+    return subprocess.Popen(
+        ["drbdsetup", "events2", RESOURCE],  # noqa: S607 - found as run() finds it
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def bring_up(run: Run = run) -> None:
+    """Attach the disk and begin to connect; never waits for the peer. Nothing happens where it is up already."""
+    run(["modprobe", "drbd"], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    told = run(["drbdadm", "adjust", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    if told.code != 0:
+        raise Failed(f"cannot bring the volume up: {_why_not_up(told)}")
+
+
+def take_down(run: Run = run) -> None:
+    """Disconnect and detach. Nothing happens where it is down already."""
+    told = run(["drbdadm", "down", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    if told.code != 0 and not _is_unknown(told):
+        raise Failed(f"cannot take the volume down: {explain_refusal(told.stderr)[0]}")
+
+
+def promote(run: Run = run) -> None:
+    """Become Primary, without force. Refused with the reason."""
+    told = run(["drbdadm", "primary", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    if told.code != 0:
+        meaning, again = explain_refusal(told.stderr + told.stdout)
+        raise Refused(f"cannot become Primary: {meaning}", again=again)
+
+
+def demote(run: Run = run) -> None:
+    """Become Secondary; nothing happens where it is that, or down. Failed while something holds the device."""
+    told = run(["drbdadm", "secondary", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    if told.code != 0 and not _is_unknown(told):
+        raise Failed(f"cannot become Secondary: {explain_refusal(told.stderr + told.stdout)[0]}")
+
+
+def _is_unknown(told: Completed) -> bool:
+    return any(words in told.stderr.lower() for words in NO_RESOURCE)
+
+
+def _last_line(told: Completed) -> str:
+    lines = [line.strip() for line in told.stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit code {told.code}"
+
+
+def _why_not_up(told: Completed) -> str:
+    text = told.stderr + told.stdout
+    if "modprobe" in text and "drbd" in text:
+        return "this kernel has no DRBD (module drbd)"
+    if "No valid meta-data" in text or "(119)" in text:
+        return "the disk has no DRBD meta-data: a first installation begins with escadm drbd init"
+    if "No such file or directory" in text and "open" in text:
+        return f"the disk is not there: {_last_line(told)}"
+    return _last_line(told)
