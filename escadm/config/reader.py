@@ -79,7 +79,8 @@ def path_text(path: Path) -> str:
     """``("resources", "drbd", "nodes", 1)`` as ``resources.drbd.nodes[1]``."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        name = part if isinstance(part, int) or part.isprintable() else repr(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{name}" if text else f"{name}"
     return text
 
 

@@ -162,7 +162,7 @@ def _stopped(at: _Moment) -> Outcome:
 
 
 def _forget(at: _Moment) -> Outcome:
-    return replace(at.life, streak=0, first_failure=0.0, failed=False, reason=""), ()
+    return replace(at.life, streak=0, first_failure=0.0, failed=False, reason="", again=False), ()
 
 
 def _forget_and_stop(at: _Moment) -> Outcome:
@@ -186,9 +186,11 @@ TABLE: dict[tuple[UnitState, Event], Callable[[_Moment], Outcome]] = {
     (UnitState.STOPPING, Event.GONE): _gone,
     (UnitState.STOPPING, Event.STOP_FAILED): _stop_failed,
     (UnitState.STOPPING, Event.TIMEOUT): _kill,
+    (UnitState.STOPPING, Event.RESET): _forget,
     (UnitState.KILLING, Event.GONE): _gone,
     (UnitState.KILLING, Event.STOP_FAILED): _stop_failed,
     (UnitState.KILLING, Event.TIMEOUT): _kill_again,
+    (UnitState.KILLING, Event.RESET): _forget,
     (UnitState.BACKOFF, Event.TIMEOUT): _stopped,
     (UnitState.BACKOFF, Event.STOP): _stopped,
     (UnitState.BACKOFF, Event.RESET): _forget_and_stop,

@@ -225,7 +225,7 @@ class Lab:
         """A client that asks ``target`` (URL or HOST:PORT) again and again; a context manager."""
         return Watch(self.node("client"), target, interval)
 
-    def wait_for(self, predicate: Callable[[], _T], timeout: float, what: str) -> _T:
+    def wait_for(self, predicate: Callable[[], _T | None], timeout: float, what: str) -> _T:
         """Ask ``predicate`` until its answer is true, and return that. Failed with both nodes' logs after ``timeout``.
 
         An EscadmError counts as "not yet".

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -78,7 +79,8 @@ def bare(directory: Path, advert: float, repetitions: int) -> Figures:
                 30,
                 "the standby",
             )
-            figures["bare keepalived: VIP"].append(outage_of_vip(lab, old, lambda new=new: new in lab.holders()))
+            _, seconds = outage_of_vip(lab, advert, old, lambda new=new: new in lab.holders())
+            figures["bare keepalived: VIP"].append(seconds)
             lab.fault("power-on", old.name)
             start_keepalived(lab, old, advert)
     return figures
@@ -93,17 +95,18 @@ def start_keepalived(lab: Lab, node: Node, advert: float) -> None:
     node.exec(["sh", "-c", "setsid --fork keepalived -n -l -D >/var/log/keepalived.log 2>&1 </dev/null"])
 
 
-def outage_of_vip(lab: Lab, old: Node, moved: Callable[[], bool]) -> float:
-    """Cut the power of ``old``; seconds until the VIP answers again."""
+def outage_of_vip(lab: Lab, advert: float, old: Node, moved: Callable[[], bool]) -> tuple[float, float]:
+    """Cut the power of ``old``: when (monotonic clock), and seconds until the VIP answers again."""
     with lab.client(f"{lab.network.vip}:{NOBODY}") as vip:
         lab.wait_for(lambda: any(answer.present for answer in vip.answers()), 10, "the VIP")
+        time.sleep(random.uniform(0, advert))  # noqa: S311 - the cut comes at any moment between two adverts
         cut = time.monotonic()
         lab.fault("power-cut", old.name)
         lab.wait_for(moved, 30, "the takeover")
         lab.wait_for(lambda: vip.answers()[-1].present, 10, "the VIP, again")
         gap = vip.longest_gap(cut, presence=True)
     assert gap is not None
-    return gap.end - cut
+    return cut, gap.end - cut
 
 
 def with_escadm(directory: Path, advert: float, repetitions: int) -> Figures:
@@ -114,15 +117,14 @@ def with_escadm(directory: Path, advert: float, repetitions: int) -> Figures:
             old, new = lab.wait_for(lambda: healthy_pair(lab), 60, "a healthy pair")
             with lab.client(f"http://{lab.network.vip}:{lab.ports[SERVICE]}/") as service:
                 lab.wait_for(lambda service=service, old=old: service.serving() == old.hostname, 10, "the service")
-                before = time.monotonic()
-                vip = outage_of_vip(lab, old, lambda new=new: new.role == "MASTER")
+                cut, vip = outage_of_vip(lab, advert, old, lambda new=new: new.role == "MASTER")
                 first = lab.wait_for(
-                    lambda service=service, new=new, before=before: service.first_answer(new.hostname, before),
+                    lambda service=service, new=new, cut=cut: service.first_answer(new.hostname, cut),
                     60,
                     "the service",
                 )
             figures["escadm: VIP"].append(vip)
-            figures[f"escadm: {SERVICE} on the VIP"].append(first.at - before)
+            figures[f"escadm: {SERVICE} on the VIP"].append(first.at - cut)
             for phase, seconds in phases(lab, new).items():
                 figures[f"  phase {phase}"].append(seconds)
             lab.fault("power-on", old.name)

@@ -77,13 +77,14 @@ def swept(mark: str, leader: ProcessId) -> list[ProcessId]:
 
 
 PRELUDE = """
-import os, signal, sys, time
+import os, signal, sys
 folder = os.environ["FOLDER"]
 def tell(name):
     with open(f"{folder}/{name}.new", "w") as file:
         file.write(str(os.getpid()))
     os.rename(f"{folder}/{name}.new", f"{folder}/{name}")
 def rest():
+    signal.alarm(30)  # its end, should the code under test not find it
     while True:
         signal.pause()
 """

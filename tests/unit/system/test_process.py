@@ -199,7 +199,7 @@ def test_a_pidfd_tells_the_end(services: Services) -> None:
 
 def test_a_signal_reaches_the_whole_group(services: Services) -> None:
     code = "\nsignal.signal(signal.SIGUSR1, lambda *_: tell('heard' + word))\nword = '1' if os.fork() else '2'\n"
-    code += "tell('ready' + word)\nwhile True: time.sleep(60)"
+    code += "tell('ready' + word)\nrest()"
     _, leader = services.run(code, until="ready1")
     wait_for((services.folder / "ready2").exists, "the child")
     signal_group(leader, "SIGUSR1")
