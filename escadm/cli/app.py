@@ -38,6 +38,7 @@ COMMANDS = {
     "dump": "config",
     "diff": "diff",
     "switchover": "switchover",
+    "drbd": "drbd",
     "agent": "agent",
     "lab": "lab",
     "version": "version",

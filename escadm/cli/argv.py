@@ -18,6 +18,8 @@ VALUE_OPTIONS = LIST_OPTIONS | {
     "--kad-vri",
     "--kad-unicast-src-ip",
     "--advert-interval",
+    "--erase",
+    "--yes",
 }
 GLOBAL_FLAGS = frozenset({"--debug"})
 _FOREIGN = ("lab", "exec")

@@ -76,6 +76,14 @@ def demote(run: Run = run) -> None:
         raise Failed(f"cannot become Secondary: {explain_refusal(told.stderr + told.stdout)[0]}")
 
 
+def connect_discarding(run: Run = run) -> None:
+    """Connect, and let the peer's data replace what was changed here since the split. Only on somebody's word."""
+    run(["drbdadm", "disconnect", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    told = run(["drbdadm", "connect", "--discard-my-data", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    if told.code != 0:
+        raise Failed(f"cannot connect: {explain_refusal(told.stderr + told.stdout)[0]}")
+
+
 def _is_unknown(told: Completed) -> bool:
     return any(words in told.stderr.lower() for words in NO_RESOURCE)
 
