@@ -55,7 +55,8 @@ def judge(facts: Facts) -> Verdict:
     starting = _starting(facts)
     text = ""
     if failed:
-        return Verdict(2, Health.UNHEALTHY, f"ESC {who} Failed: {failed[0]}", (*failed, *degraded))
+        reasons = tuple(dict.fromkeys((*failed, *degraded)))
+        return Verdict(2, Health.UNHEALTHY, f"ESC {who} Failed: {failed[0]}", reasons)
     if leaving:
         text = f"Stopping: {', '.join(leaving)}"
     elif not facts.intent.active:
@@ -90,11 +91,7 @@ def _shown(facts: Facts) -> list[str]:
 
 
 def _failures(facts: Facts) -> tuple[str, ...]:
-    found = [
-        f"{name} {life.reason}"
-        for name, life in facts.lives.items()
-        if life.failed and life.state is not UnitState.RUNNING
-    ]
+    found = [f"{name} {facts.life(name).reason}" for name in facts.plan.units if has_failed(facts, name)]
     stuck = (UnitState.STOPPING, UnitState.KILLING)
     found += [
         f"{name} cannot be stopped: {life.reason}"
@@ -103,12 +100,9 @@ def _failures(facts: Facts) -> tuple[str, ...]:
     ]
     unfit = why_unfit(_replica(facts)) if _replica(facts) else ""
     found += [unfit] if unfit else []
-    if facts.peer and facts.peer.heard and facts.peer.role is Role.MASTER and facts.role is Role.MASTER:
-        found.append(f"the peer {facts.peer.address} is primary as well (split)")
+    found += _split(facts)
     if facts.role is Role.FAULT and not facts.release and not found:
-        told = {Vrrp.FAULT: "keepalived reports a fault (see its log)", Vrrp.BACKUP: "", Vrrp.MASTER: ""}
-        reason = told.get(facts.vrrp, "")
-        found += [reason] if reason else []
+        found += ["keepalived reports a fault (see its log)"] if facts.vrrp is Vrrp.FAULT else []
     return tuple(found)
 
 
@@ -116,6 +110,22 @@ def _replica(facts: Facts) -> Replica | None:
     """The volume, as far as it is up."""
     up = facts.plan.drbd is not None and facts.life("drbd").state is UnitState.RUNNING
     return facts.replica if up else None
+
+
+def has_failed(facts: Facts, name: str) -> bool:
+    """Whether the verdict stands and is news: not for what runs again, and not for what was stopped by hand since."""
+    life = facts.life(name)
+    given_up = name in facts.intent.down and life.state is UnitState.STOPPED
+    return life.failed and life.state is not UnitState.RUNNING and not given_up
+
+
+def _split(facts: Facts) -> list[str]:
+    """Both hold the role for good. A node on its way out of the role calls itself MASTER as well until it is out."""
+    peer = facts.peer
+    holds = facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and not facts.release
+    if holds and peer is not None and peer.heard and peer.role is Role.MASTER:
+        return [f"the peer {peer.address} is primary as well (split)"]
+    return []
 
 
 def _degradations(facts: Facts) -> tuple[str, ...]:
@@ -182,7 +192,7 @@ def describe_unit(facts: Facts, unit: Unit) -> tuple[str, str]:
         return "not installed", f"no command, and no unit {name}"
     if not unit.startup and unit.name not in facts.intent.up and life.state is UnitState.STOPPED:
         return "disabled", ""
-    if life.failed and life.state is not UnitState.RUNNING:
+    if has_failed(facts, unit.name):
         return "failed", life.reason
     if unit.kind is Kind.DRBD and life.state is UnitState.RUNNING:
         return ("master" if facts.life(PROMOTION).state is UnitState.RUNNING else "backup"), ""

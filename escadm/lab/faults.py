@@ -7,12 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import psutil
+
 from escadm.errors import Failed, Usage
 from escadm.lab import namespaces
 from escadm.lab.node import Node
 
 if TYPE_CHECKING:
     from escadm.lab.lab import Lab
+
+
+GONE_TIMEOUT = 10.0
 
 
 def power_cut(lab: Lab, node: Node) -> str:
@@ -70,27 +75,36 @@ def heal(lab: Lab, node: Node) -> str:
     return f"{node.hostname}: hears its peer"
 
 
-def send_to_agent(node: Node, number: signal.Signals) -> str:
+def kill(process: psutil.Process) -> None:
+    """SIGKILL, and wait until the process is gone."""
+    process.kill()
+    process.wait(GONE_TIMEOUT)
+
+
+def running_agent(node: Node) -> psutil.Process:
+    """The agent; Failed when it does not run."""
     agent = node.agent()
     if agent is None:
-        raise Failed(f"cannot send {number.name} to the agent of {node.hostname}: it does not run")
-    agent.send_signal(number)
-    return f"{node.hostname}: {number.name} to the agent"
+        raise Failed(f"cannot signal the agent of {node.hostname}: it does not run")
+    return agent
 
 
 def agent_kill(lab: Lab, node: Node) -> str:
     """SIGKILL to the agent alone; it is started again."""
-    return send_to_agent(node, signal.SIGKILL)
+    kill(running_agent(node))
+    return f"{node.hostname}: agent killed"
 
 
 def agent_hang(lab: Lab, node: Node) -> str:
     """SIGSTOP to the agent."""
-    return send_to_agent(node, signal.SIGSTOP)
+    running_agent(node).suspend()
+    return f"{node.hostname}: agent hangs"
 
 
 def agent_resume(lab: Lab, node: Node) -> str:
     """SIGCONT to the agent."""
-    return send_to_agent(node, signal.SIGCONT)
+    running_agent(node).resume()
+    return f"{node.hostname}: agent goes on"
 
 
 def agent_stop(lab: Lab, node: Node) -> str:
@@ -110,7 +124,7 @@ def keepalived_kill(lab: Lab, node: Node) -> str:
     keepalived = node.keepalived()
     if keepalived is None:
         raise Failed(f"cannot kill keepalived on {node.hostname}: it does not run")
-    keepalived.kill()
+    kill(keepalived)
     return f"{node.hostname}: keepalived killed"
 
 

@@ -275,6 +275,12 @@ def test_below_a_root_unicast_tells_which_node_this_is() -> None:
     assert keepalived(text, HostFacts({}, strict=False)).unicast_peers == (FIRST,)
 
 
+def test_unicast_tells_which_node_this_is_where_both_addresses_are_here() -> None:
+    text = f"keepalived: {{vip: 192.0.2.10, interface: eth0, unicast_source: 192.0.2.12}}, {DRBD}"
+
+    assert keepalived(text, HostFacts({"eth0": (FIRST, SECOND)}, strict=False)).unicast_peers == (FIRST,)
+
+
 def test_compile_plan_of_a_loaded_file() -> None:
     text = f"resources: {{{FULL}, postgres: }}"
     loaded = parse(text, "f")

@@ -1,0 +1,76 @@
+"""Where the image and the saved state are kept between runs, and who may use them now."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from escadm.errors import Failed
+
+WAIT = 1800.0
+
+
+def root() -> Path:
+    """The directory of the cache: escadm-vm in $XDG_CACHE_HOME or ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "escadm-vm"
+
+
+def key(*parts: str | bytes) -> str:
+    """A short name for everything that a cached thing was made of."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(b"%d:" % len(data) + data)
+    return digest.hexdigest()[:16]
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory of the cache; Failed, with nothing touched, if anything is mounted in it."""
+    below = f"{directory.resolve()}/"
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    if mounted := [point for point in points if f"{point}/".startswith(below)]:
+        raise Failed(f"cannot remove {directory}: something is mounted there", f"umount {' '.join(reversed(mounted))}")
+    shutil.rmtree(directory)
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """One pair of machines at a time, and nobody who builds while another runs: waits for its turn."""
+    root().mkdir(parents=True, exist_ok=True)
+    with (root() / "lock").open("w") as file:
+        end = time.monotonic() + WAIT
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise Failed(f"cannot use {root()}: another run has had it for {WAIT:g} s") from None
+                time.sleep(0.5)
+        for stale in (*root().glob("new-*"), *root().glob("run-*")):  # of a run that was killed
+            remove(stale)
+        yield
+
+
+def made(kind: str, name: str, make: Callable[[Path], None]) -> Path:
+    """The directory KIND-NAME, filled by ``make`` if it is not there; others of this kind are outdated and go."""
+    target = root() / f"{kind}-{name}"
+    if target.is_dir():
+        return target
+    root().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root(), prefix="new-") as folder:
+        make(Path(folder))
+        for outdated in root().glob(f"{kind}-*"):
+            remove(outdated)
+        Path(folder).chmod(0o755)
+        Path(folder).rename(target)
+        Path(folder).mkdir()  # what TemporaryDirectory removes at its end
+    return target

@@ -1,0 +1,46 @@
+"""``pair``: two virtual machines for one test, from the saved state; ``measured``: figures. Failures show the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+
+from tests.vm.pair import Pair
+
+Measured = Callable[[str, float], None]
+FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """Both machines run, idle; everything that the test did to them is forgotten afterwards."""
+    with Pair() as machines:
+        yield machines
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """``measured("power cut to VIP", 2.4)``: a line at the end of the run."""
+    figures = request.config.stash.setdefault(FIGURES, [])
+    return lambda what, seconds: figures.append(f"{what}: {seconds:.1f} s")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured."""
+    figures = config.stash.get(FIGURES, [])
+    if figures:
+        terminalreporter.section("measured on the virtual machines")
+        for figure in figures:
+            terminalreporter.write_line(figure)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add both machines' logs to the report of a test that failed."""
+    report = yield
+    if report.failed and report.when == "call":
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Pair):
+                report.sections.append(("the machines' logs", value.logs()))
+    return report
