@@ -20,8 +20,9 @@ NO_MODULE = re.compile(
     r"sh: \d+: (modinfo|modprobe): (not found|Permission denied)"
     r"|modinfo: ERROR: Module drbd not found\."
     r"|modprobe: FATAL: Module drbd not found in directory \S+"
+    r"|DRBD module version: \S+|userland version: \S+|mixing different major numbers will not work!"
 )
-"""drbdadm asks for the module's version even where all it has to do is read a file."""
+"""drbdadm asks for the module's version even where all it has to do is read a file, and remarks on what it finds."""
 
 
 SECRET = re.compile(r'(?<=shared-secret ")[^"\n]*')
