@@ -36,7 +36,7 @@ def hears(machine: Machine, address: str) -> bool:
     return machine.exec(["ping", "-c1", "-W1", address], check=False).code == 0
 
 
-def test_both_machines_run_from_the_saved_state(measured: Measured) -> None:
+def test_both_machines_run_from_the_saved_state(cached: None, measured: Measured) -> None:
     begin = time.monotonic()
     with Pair() as pair:
         measured("start from the saved state", time.monotonic() - begin)
@@ -117,7 +117,7 @@ def test_cables_are_cut_and_lost_one_by_one(pair: Pair) -> None:
     pair.wait_for(lambda: hears(pair.a, pair.b.address) and hears(pair.a, GATEWAY), 10, "eth0")
 
 
-def test_nothing_stays_when_the_program_is_killed() -> None:
+def test_nothing_stays_when_the_program_is_killed(cached: None) -> None:
     script = (
         "import signal\nfrom tests.vm.pair import Pair\nwith Pair() as pair:\n"
         "    print(pair.supply.directory, pair.supply.pid, pair.supply.ask('pids'), flush=True)\n    signal.pause()\n"
