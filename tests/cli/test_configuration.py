@@ -203,7 +203,7 @@ def test_reload_after_unset_takes_the_files_away(root: Path) -> None:
     escadm("--root", root, "ha", "unset")
     paths = Paths(root)
     assert escadm("--root", root, "reload").out.startswith(
-        f"moved aside {paths.keepalived_conf}\nremoved {paths.drbd_res}\n"
+        f"moved aside {paths.keepalived_conf}\nmoved aside {paths.drbd_res}\n"
     )
     assert not paths.keepalived_conf.exists()
 
