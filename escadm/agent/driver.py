@@ -9,9 +9,12 @@ from typing import Protocol
 from escadm.core.lifecycle import Event
 from escadm.core.types import FilesystemSpec, Unit
 from escadm.errors import EscadmError
+from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.mount import mount, unmount
 from escadm.system.process import ProcessId
+
+log = get(__name__)
 
 Post = Callable[[Event, str], None]
 """Tell the life of the unit what happened, with the reason where it is a failure."""
@@ -83,6 +86,7 @@ class Filesystem:
         self._post = post
         self._paths = paths
         self._task: asyncio.Task[None] | None = None
+        self._next: tuple[Event, Event, Callable[[], None]] | None = None
 
     def start(self) -> None:
         self._run(Event.READY, Event.EXITED, lambda: mount(self._spec, self._paths, self._unit.start_timeout))
@@ -93,13 +97,20 @@ class Filesystem:
     kill = terminate
 
     def _run(self, good: Event, bad: Event, act: Callable[[], None]) -> None:
+        """One at a time: what is asked for while a mount is under way comes after it, the last word alone."""
+        self._next = (good, bad, act)
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._finish(good, bad, act))
+            self._task = asyncio.get_running_loop().create_task(self._work())
 
-    async def _finish(self, good: Event, bad: Event, act: Callable[[], None]) -> None:
-        try:
-            await asyncio.to_thread(act)
-        except (EscadmError, OSError) as error:
-            self._post(bad, error.message if isinstance(error, EscadmError) else str(error))
-        else:
-            self._post(good, "")
+    async def _work(self) -> None:
+        while self._next is not None:
+            (good, bad, act), self._next = self._next, None
+            try:
+                await asyncio.to_thread(act)
+            except (EscadmError, OSError) as error:
+                self._post(bad, error.message if isinstance(error, EscadmError) else str(error))
+            except Exception as error:
+                log.exception("%s: a defect of ours", self._unit.name)
+                self._post(bad, f"met a defect of escadm: {error}")
+            else:
+                self._post(good, "")

@@ -15,10 +15,10 @@ from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.node import Node
 from escadm.agent.patience import Patience, needs_of
 from escadm.agent.vrrp import Keepalived
-from escadm.core.change import classify
+from escadm.core.change import PAIRED_STEPS, classify
 from escadm.core.graph import above, below
 from escadm.core.lifecycle import Life
-from escadm.core.reconcile import DOWN, WAITING
+from escadm.core.reconcile import DOWN, WAITING, counted_needs
 from escadm.core.role import master_units, why_not_take_over
 from escadm.core.types import Change, ChangeClass, Kind, Role, UnitState, Vrrp
 from escadm.errors import Failed, Usage
@@ -29,10 +29,7 @@ Say = Callable[[Mapping[str, object]], None]
 
 TAKES_OVER_WITHIN = 10.0
 
-PAIRED_STEPS = (
-    "both nodes must change together: escadm stop on the standby; escadm reload --force on the primary; "
-    "then escadm reload and escadm start on the standby"
-)
+PAIRED = f"both nodes must change together: {'; '.join(PAIRED_STEPS)}"
 
 
 class Verbs:
@@ -87,7 +84,9 @@ class Verbs:
             return f"started; this node is {node.role}"
         if not node.active:
             raise Failed("cannot start single resources: this node is stopped", "start it first with: escadm start")
-        scope = below(needs_of(node.plan), resources)
+        scope = below(
+            {name: counted_needs(unit, node.intent.absent) for name, unit in node.plan.units.items()}, resources
+        )
         absent = sorted(scope & node.intent.absent)
         if absent:
             raise Failed(
@@ -164,7 +163,7 @@ class Verbs:
             say({"say": f"{change.what}: {change.old} -> {change.new} ({change.kind})"})
         paired = _of(changes, ChangeClass.PAIRED)
         if paired and not force and node.state("keepalived") not in DOWN:
-            raise Failed(f"not reloaded, nothing was changed: {paired[0].what} is a matter of both nodes", PAIRED_STEPS)
+            raise Failed(f"not reloaded, nothing was changed: {paired[0].what} is a matter of both nodes", PAIRED)
         written = await asyncio.to_thread(commit, prepared, self._host)
         for path in written:
             say({"say": f"wrote {path}"})
