@@ -249,11 +249,12 @@ class Machine:
 
     def logs(self, lines: int = 40) -> str:
         """The ends of the agent's log, the journal and the console."""
+        journal = f"journalctl --no-pager --quiet --boot | grep -v ' qemu-ga' | tail -n{lines}"
         parts = []
-        for argv in (["tail", f"-n{lines}", str(PATHS.log)], ["journalctl", "--no-pager", "-qb", f"-n{lines}"]):
+        for what, command in (("log", f"tail -n{lines} {PATHS.log}"), ("journal", journal)):
             try:
-                done = self.exec(argv, check=False, timeout=20.0)
-                parts.append(f"--- {self.hostname} {argv[0]}\n{(done.stdout or done.stderr).rstrip()}")
+                done = self.exec(["/bin/sh", "-c", command], check=False, timeout=20.0)
+                parts.append(f"--- {self.hostname} {what}\n{(done.stdout or done.stderr).rstrip()}")
             except Failed as error:
-                parts.append(f"--- {self.hostname} {argv[0]}: {error}")
+                parts.append(f"--- {self.hostname} {what}: {error}")
         return "\n".join([*parts, self.last_words(lines)])
