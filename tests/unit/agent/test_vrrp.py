@@ -345,6 +345,8 @@ def test_reload_reads_the_fifo_that_keepalived_will_open(paths: Paths) -> None:
             keepalived.write(word("MASTER"))
         await wait_for(lambda: Vrrp.MASTER in heard.words)
         stand.driver.kill()
+        await wait_for(lambda: (Event.GONE, "") in stand.posted)
+        stand.process.wait()
         heard.close()
 
     run(work())
