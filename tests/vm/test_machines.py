@@ -64,6 +64,8 @@ def test_data_survives_a_power_cut_of_the_primary(pair: Pair, measured: Measured
     volume.promote(pair, pair.a)
     pair.a.sh(f"head -c 4000000 /dev/urandom >{volume.MOUNT_POINT}/blob; sync {volume.MOUNT_POINT}/blob")
     checksum = pair.a.sh(f"sha256sum <{volume.MOUNT_POINT}/blob")
+    # on a busy machine they may have lost each other meanwhile; what follows is about a standby that has everything
+    pair.wait_for(lambda: volume.disks(pair.a) == "UpToDate/UpToDate", 60, "a complete standby")
     begin = time.monotonic()
     pair.a.power_cut()
     volume.promote(pair, pair.b)
