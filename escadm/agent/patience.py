@@ -129,5 +129,6 @@ def _is_stuck(life: Life, before: str) -> bool:
     """Whether an attempt to stop the unit has come to nothing, since its reason was ``before``."""
     if life.state not in (UnitState.STOPPING, UnitState.KILLING) or not life.reason:
         return False
-    killed_in_vain = life.deadline is not None and life.deadline - life.since > 2.5 * KILL_TIMEOUT
+    tried = life.deadline - life.since if life.state is UnitState.KILLING and life.deadline is not None else 0.0
+    killed_in_vain = tried > 2.5 * KILL_TIMEOUT
     return killed_in_vain if life.again else life.reason != before or killed_in_vain
