@@ -11,7 +11,9 @@ from escadm.config.edit import KeyPath, set_values
 from escadm.config.load import text_if_any
 from escadm.config.reader import read
 from escadm.config.secrets import masked_text
-from escadm.core.types import HostFacts, Problem
+from escadm.core.change import PAIRED_STEPS, classify
+from escadm.core.types import ChangeClass, HostFacts, Plan, Problem
+from escadm.errors import InvalidConfig
 from escadm.paths import Paths
 from escadm.system.files import write_atomically
 
@@ -42,9 +44,7 @@ class HaSetResult:
     warnings: tuple[Problem, ...] = ()
 
 
-def change(
-    paths: Paths, facts: HostFacts, wanted: Mapping[KeyPath, object], next_steps: tuple[str, ...], dry_run: bool
-) -> HaSetResult:
+def change(paths: Paths, facts: HostFacts, wanted: Mapping[KeyPath, object], dry_run: bool) -> HaSetResult:
     """Make the configuration say ``wanted``. Raises InvalidConfig, and writes nothing, if it then had errors."""
     file = str(paths.config)
     before = text_if_any(paths.config) or ""
@@ -61,8 +61,31 @@ def change(
         for line in unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), file, file)
     )
     written = not dry_run and before != after and write_atomically(paths.config, after)
-    steps = next_steps if changes else ()
+    steps = _next_steps(_plan_or_none(before, file, facts), plan.plan) if changes else ()
     return HaSetResult(changes, masked_text(diff, [old, new]), written, steps, plan.warnings)
+
+
+def _plan_or_none(text: str, file: str, facts: HostFacts) -> Plan | None:
+    try:
+        return parse_plan(text, file, facts).plan
+    except InvalidConfig:
+        return None
+
+
+def _next_steps(old: Plan | None, new: Plan) -> tuple[str, ...]:
+    """What brings the change into effect, by its class; and what a new virtual address needs of the network."""
+    differences = classify(old, new) if old is not None else ()
+    kinds = {each.kind for each in differences}
+    if old is None or not differences or ChangeClass.RESTART in kinds:
+        steps: tuple[str, ...] = ("escadm reload", "escadm restart", "run the same on the other node")
+    elif ChangeClass.PAIRED in kinds:
+        steps = ("the same escadm ha set on the other node", *PAIRED_STEPS)
+    else:
+        steps = ("escadm reload", "run the same on the other node")
+    vip = new.keepalived.vip if new.keepalived else None
+    if vip is None or (old is not None and old.keepalived is not None and old.keepalived.vip == vip):
+        return steps
+    return (*steps, f"add the virtual address {vip} to the allowed address pairs of both machines")
 
 
 def _at(value: object, path: KeyPath) -> object:

@@ -37,10 +37,7 @@ def ha_set(paths: Paths, facts: HostFacts, options: HaOptions, dry_run: bool = F
     would not hold together or not fit this machine.
     """
     wanted = _Options(options).changes()
-    vip = wanted.get(("resources", "keepalived", "vip"))
-    pairs = f"add the virtual address{f' {vip}' if vip else ''} to the allowed address pairs of both machines"
-    steps = ("escadm reload", "escadm restart", "run the same on the other node", pairs)
-    return change(paths, facts, wanted, steps, dry_run)
+    return change(paths, facts, wanted, dry_run)
 
 
 class _Options:

@@ -12,5 +12,4 @@ def ha_unset(paths: Paths, facts: HostFacts, dry_run: bool = False) -> HaSetResu
     """Remove from the configuration what ``ha set`` writes. A node that is standalone already stays as it is."""
     if text_if_any(paths.config) is None:
         return HaSetResult((), "", False, ())
-    steps = ("escadm reload", "escadm restart", "run the same on the other node")
-    return change(paths, facts, dict.fromkeys(HA_KEYS), steps, dry_run)
+    return change(paths, facts, dict.fromkeys(HA_KEYS), dry_run)

@@ -58,7 +58,7 @@ def plan(paths: Paths, facts: HostFacts, resources: Sequence[str] = (), stop: bo
 
 def view(plan: Plan, resources: Sequence[str] = (), stop: bool = False, warnings: tuple[Problem, ...] = ()) -> PlanView:
     """The order that is in ``plan``. What is switched off is left out, unless ``resources`` names it."""
-    named = [_known(name, plan) for name in resources]
+    named = plan.with_members(_known(name, plan) for name in resources)
     needs = {name: unit.needs for name, unit in plan.units.items()}
     started = {name for name, unit in plan.units.items() if unit.startup} | set(named)
     if named:

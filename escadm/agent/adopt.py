@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 from escadm.agent.driver import Post
-from escadm.agent.memory import Memory, UnitMemory, fingerprint, restore_unit
+from escadm.agent.journal import iso
+from escadm.agent.memory import Memory, UnitMemory, remember, restore_unit
 from escadm.agent.node import Node
 from escadm.agent.replication import Drbd
 from escadm.agent.service import Service, mark_prefix
@@ -28,13 +30,22 @@ log = get(__name__)
 def adopt(node: Node, memory: Memory) -> None:
     """Put everything on the node's stage that the last agent remembers or that carries our mark."""
     for remembered in memory.units.values():
-        _adopt(node, remembered)
-    known = {unit.leader for unit in memory.units.values()}
+        _try(node, remembered)
+    # A remembered leader that lives is the one: its children may well lead sessions of their own.
+    known = {name for name, unit in memory.units.items() if unit.leader is not None and is_alive(unit.leader)}
     for name, leader in leaders(mark_prefix(node.paths)).items():
-        if leader not in known:
+        if name not in known:
             log.warning("%s: found running (pid %d), not written down by the last agent", name, leader.pid)
-            _adopt(node, _stray(node, name, leader))
+            _try(node, _stray(node, name, leader))
     _learn_role(node)
+
+
+def _try(node: Node, memory: UnitMemory) -> None:
+    """One unit that cannot be taken over must not keep the agent from all others."""
+    try:
+        _adopt(node, memory)
+    except Exception:
+        log.exception("%s: a defect of ours: not adopted", memory.name)
 
 
 def _stray(node: Node, name: str, leader: ProcessId) -> UnitMemory:
@@ -42,8 +53,7 @@ def _stray(node: Node, name: str, leader: ProcessId) -> UnitMemory:
     unit = node.plan.units.get(name, Unit(name, Kind.PROCESS, spec=ProcessSpec(())))
     now = asyncio.get_running_loop().time()
     life = Life(UnitState.STARTING, now, now + unit.start_timeout)
-    kind, mark = unit.kind.value, fingerprint(unit)
-    return UnitMemory(name, kind, mark, unit.needs, "SIGTERM", unit.stop_timeout, life, leader)
+    return remember(unit, life, leader, stale=False)
 
 
 def _adopt(node: Node, memory: UnitMemory) -> None:
@@ -63,6 +73,8 @@ def _adopt(node: Node, memory: UnitMemory) -> None:
             driver.watch()
         life = replace(memory.life, state=_state_without_process(node, unit), deadline=None)
     node.stage.adopt(unit, life, driver, stale=outdated)
+    loop = asyncio.get_running_loop()
+    node.since[unit.name] = iso(time.time() - (loop.time() - life.since))
 
 
 def _adopt_process(unit: Unit, memory: UnitMemory, service: Service, post: Post) -> Life:
@@ -109,4 +121,5 @@ def _learn_role(node: Node) -> None:
     else:
         node.vrrp = Vrrp.BACKUP
         driver.reload()
+    driver.word()
     log.info("keepalived runs already; this node is %s", node.vrrp)

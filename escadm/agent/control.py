@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping
 
 from escadm.agent.verbs import Say, Verbs
-from escadm.errors import EscadmError
+from escadm.errors import EscadmError, Usage
 from escadm.log import get
 from escadm.paths import Paths
-from escadm.system.control import listen
+from escadm.system.control import PATIENCE, listen
 
 log = get(__name__)
 
@@ -54,29 +54,41 @@ class Control:
                 writer.write(json.dumps(line).encode() + b"\n")
 
         try:
-            request = json.loads(await reader.readline())
-            say({"say": ""})
-            log.info("asked to %s", " ".join(_words(request)))
-            outcome = await self._outcome(request, say)
-            log.info("%s: %s", request.get("do"), outcome["message"])
-            say(outcome)
+            say(await self._outcome(reader, say))
             await writer.drain()
-        except (ValueError, AttributeError, ConnectionError) as error:
-            log.warning("a request could not be served: %s", error)
+        except ConnectionError:
+            pass  # the client has gone; what it asked for is done
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _outcome(self, request: Mapping[str, object], say: Say) -> dict[str, object]:
+    async def _outcome(self, reader: asyncio.StreamReader, say: Say) -> dict[str, object]:
         try:
+            request = await _read(reader)
+            say({"say": ""})
+            log.info("asked to %s", " ".join(_words(request)))
             message = await self._verbs.do(request, say)
+            log.info("%s: %s", request.get("do"), message)
         except EscadmError as error:
+            log.info("not done: %s", error.message)
             return {"done": True, "code": error.exit_code, "message": error.message, "hint": error.hint}
         except Exception as error:
             log.exception("a defect of ours")
             return {"done": True, "code": 70, "message": f"a defect of escadm: {error!r}", "hint": "the log has more"}
         return {"done": True, "code": 0, "message": message, "hint": ""}
+
+
+async def _read(reader: asyncio.StreamReader) -> Mapping[str, object]:
+    try:
+        request = json.loads(await asyncio.wait_for(reader.readline(), PATIENCE))
+    except TimeoutError:
+        raise Usage(f"no request came within {PATIENCE:g} s") from None
+    except (ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict):
+        raise Usage("cannot make sense of the request: it is not one JSON object in one line")
+    return request
 
 
 def _words(request: Mapping[str, object]) -> list[str]:

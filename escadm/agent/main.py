@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from escadm import __version__
 from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.adopt import adopt
+from escadm.agent.attempt import Attempts
 from escadm.agent.control import Control
 from escadm.agent.memory import load
 from escadm.agent.node import Node
-from escadm.agent.publish import publish_end
 from escadm.agent.verbs import Verbs
 from escadm.log import get, set_up
 from escadm.paths import Paths
@@ -34,6 +34,7 @@ def main(paths: Paths, debug: bool = False) -> int:
     Raises InvalidConfig, and only before anything was started: a configuration that goes bad later is an error of the
     command that brings it.
     """
+    os.umask(0o022)  # what is for everybody can be read by everybody, wherever the agent was started
     set_up(paths.log, debug=debug)
     lock = acquire(paths.lock)
     write_beat(paths.beat)
@@ -73,19 +74,18 @@ async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
     await over.wait()
     log.info("asked to end: stopping all in order")
     tell_systemd("STOPPING=1")
-    node.active = False
-    await node.until(node.is_down)
+    await node.stop_for_good()
     await control.finish()
     control.close()
     beat.cancel()
     loop.remove_reader(addresses)
     addresses.close()
     node.end()
-    publish_end(paths, tuple(node.history))
 
 
 async def _beat(paths: Paths) -> None:
     """The sign of life, from the very loop that does the work."""
+    attempts = Attempts(lambda: None)
     while True:
-        write_beat(paths.beat)
+        attempts.make("give a sign of life", lambda: write_beat(paths.beat))
         await asyncio.sleep(BEAT_INTERVAL)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from escadm.core.lifecycle import Life
-from escadm.core.types import Kind, ProcessSpec, RoleChange, Unit, UnitState
+from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, Spec, Unit, UnitState
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.files import write_atomically
@@ -26,7 +26,7 @@ class UnitMemory:
     """A unit as the last agent left it."""
 
     name: str
-    kind: str
+    kind: Kind
     fingerprint: str
     needs: tuple[str, ...]
     stop_signal: str
@@ -34,6 +34,8 @@ class UnitMemory:
     life: Life
     leader: ProcessId | None = None
     stale: bool = False
+    mount_point: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Memory:
     active: bool = True
     down: tuple[str, ...] = ()
     up: tuple[str, ...] = ()
-    role: str | None = None
+    role: Role | None = None
     role_since: str | None = None
     units: Mapping[str, UnitMemory] = field(default_factory=dict)
     history: tuple[RoleChange, ...] = ()
@@ -57,8 +59,20 @@ def fingerprint(unit: Unit) -> str:
 def remember(unit: Unit, life: Life, leader: ProcessId | None, *, stale: bool) -> UnitMemory:
     """The unit in the form that is written down."""
     signal = unit.spec.stop_signal if isinstance(unit.spec, ProcessSpec) else "SIGTERM"
-    needs, timeout = unit.needs, unit.stop_timeout
-    return UnitMemory(unit.name, unit.kind.value, fingerprint(unit), needs, signal, timeout, life, leader, stale)
+    mounted = unit.spec if isinstance(unit.spec, FilesystemSpec) else FilesystemSpec("")
+    return UnitMemory(
+        unit.name,
+        unit.kind,
+        fingerprint(unit),
+        unit.needs,
+        signal,
+        unit.stop_timeout,
+        life,
+        leader,
+        stale,
+        mounted.mount_point or None,
+        mounted.device,
+    )
 
 
 def restore_unit(memory: UnitMemory, planned: Unit | None) -> tuple[Unit, bool]:
@@ -68,9 +82,10 @@ def restore_unit(memory: UnitMemory, planned: Unit | None) -> tuple[Unit, bool]:
     """
     if planned is not None and fingerprint(planned) == memory.fingerprint:
         return planned, memory.stale
-    spec = ProcessSpec((), stop_signal=memory.stop_signal)
-    kind = Kind(memory.kind)
-    return Unit(memory.name, kind, memory.needs, spec, stop_timeout=memory.stop_timeout), True
+    spec: Spec = ProcessSpec((), stop_signal=memory.stop_signal)
+    if memory.mount_point is not None:
+        spec = FilesystemSpec(memory.mount_point, memory.device)
+    return Unit(memory.name, memory.kind, memory.needs, spec, stop_timeout=memory.stop_timeout), True
 
 
 def save(memory: Memory, paths: Paths) -> None:
@@ -85,18 +100,19 @@ def load(paths: Paths) -> Memory:
         document = json.loads(paths.state.read_text())
         if document["boot"] != boot_id():
             return Memory()
+        units = {name: _unit(data) for name, data in document["units"].items()}
         return Memory(
             active=document["active"],
             down=tuple(document["down"]),
             up=tuple(document["up"]),
-            role=document["role"],
+            role=Role(document["role"]) if document["role"] else None,
             role_since=document["role_since"],
-            units={name: _unit(data) for name, data in document["units"].items()},
+            units=units,
             history=tuple(RoleChange(**change) for change in document["history"]),
         )
     except FileNotFoundError:
         return Memory()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         log.warning("cannot read %s (%s): looking for running services by their marks alone", paths.state, error)
         return Memory()
 
@@ -104,4 +120,5 @@ def load(paths: Paths) -> Memory:
 def _unit(data: dict[str, Any]) -> UnitMemory:
     life = Life(**{**data["life"], "state": UnitState(data["life"]["state"])})
     leader = ProcessId(**data["leader"]) if data["leader"] else None
-    return UnitMemory(**{**data, "needs": tuple(data["needs"]), "life": life, "leader": leader})
+    typed = {"kind": Kind(data["kind"]), "needs": tuple(data["needs"]), "life": life, "leader": leader}
+    return UnitMemory(**{**data, **typed})

@@ -10,30 +10,27 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from escadm.agent.driver import Driver, Filesystem, Mark, Post, Unsupported
+from escadm.agent.attempt import Attempts
+from escadm.agent.driver import Driver, Post
 from escadm.agent.journal import Journal, iso
+from escadm.agent.make import make_driver
 from escadm.agent.memory import Memory
 from escadm.agent.peer import PeerLink, heartbeat_interval
-from escadm.agent.publish import publish_role
-from escadm.agent.replication import Drbd, Promotion, ReplicaFeed
-from escadm.agent.service import Service
+from escadm.agent.publish import publish_end, publish_role
+from escadm.agent.replication import ReplicaFeed
 from escadm.agent.stage import Stage
-from escadm.agent.tell import publish_node, tell_peer
+from escadm.agent.tell import publish_node, remember_node, tell_peer
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.replication import Replica, why_unfit
 from escadm.core.role import Peer, gives_up, is_drained, reached
 from escadm.core.types import (
-    FilesystemSpec,
-    KeepalivedSpec,
     Kind,
     Plan,
-    ProcessSpec,
     Role,
     RoleChange,
     SystemdSpec,
-    Unit,
     UnitState,
     Vrrp,
 )
@@ -54,9 +51,10 @@ class Node:
         self.paths = paths
         self.plan = plan
         self.active = memory.active
+        self.ending = False
         self.down = frozenset(memory.down)
         self.up = frozenset(memory.up)
-        self.role = Role(memory.role) if memory.role else None
+        self.role = memory.role
         self.role_since = memory.role_since
         self.vrrp = Vrrp.UNKNOWN
         self.switchover = ""  # why the role is given up on purpose
@@ -70,11 +68,13 @@ class Node:
         self.replica: Replica | None = None
         self.stage = Stage(self.make_driver, self._on_change)
         self.since: dict[str, str] = {}
-        self._fit: bool | None = None
+        self._fit: bool | None = None  # the fitness that is on disk, as far as this agent wrote it
+        self._written: Role | None = None  # likewise the role
         self._absent: frozenset[str] = frozenset()
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._loop = asyncio.get_running_loop()
         self._due = False
+        self._attempts = Attempts(self.wake)
         self.take_plan(plan)
 
     # --- what verbs and events change ---
@@ -99,7 +99,7 @@ class Node:
             self._loop.call_soon(self._turn)
 
     async def until(self, true: Callable[[], bool]) -> None:
-        """Wait until ``true()`` holds at the end of a turn."""
+        """Wait until ``true()`` holds at the end of a turn; an error in it is raised here."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((true, future))
         self.wake()
@@ -139,14 +139,21 @@ class Node:
         """Whether nothing of the primary is left here."""
         return is_drained(self.plan, self.stage.live())
 
+    async def stop_for_good(self) -> None:
+        """Everything down in order, whatever else is asked for meanwhile."""
+        self.ending, self.active = True, False
+        await self.until(self.is_down)
+
     def end(self) -> None:
         """The agent ends in good order: everything is down, and there is nothing to remember."""
         if self.link is not None:
             self.link.say()
             self.link.close()
+        self.feed.close()
         if self.plan.is_pair:
-            publish_role(Role.FAULT, self.paths)
-        self.paths.state.unlink(missing_ok=True)
+            self._attempts.make("write the role", lambda: publish_role(Role.FAULT, self.paths))
+        self._attempts.make("forget", lambda: self.paths.state.unlink(missing_ok=True))
+        self._attempts.make("publish the end", lambda: publish_end(self.paths, tuple(self.history)))
 
     # --- events ---
 
@@ -183,34 +190,37 @@ class Node:
             told = after.reason and (after.again or after.state in DOWN)
             reason = f": {after.reason}" if told else ""
             log.info("%s: %s%s%s", name, after.state, took, reason)
+        self.wake()
         for watcher in self.watchers:
             watcher(name, after)
-        self.wake()
 
     # --- the turn ---
 
     def _turn(self) -> None:
         self._due = False
-        try:
-            self._judge_release()
-            for step in reconcile(self.plan, self.stage.live(), self.intent):
-                self.stage.take(step, self.plan)
-            self._reach()
-            self._write_fitness()
-            publish_node(self)
-        except Exception:
-            log.exception("a defect of ours; the next event tries again")
-        for pair in self._waiting[:]:
-            true, future = pair
-            if future.done() or true():
-                self._waiting.remove(pair)
-                if not future.done():
-                    future.set_result(None)
+        make = self._attempts.make
+        make("take the next steps", self._take_steps)
+        make("reach the role", self._reach)
+        make("write the role", self._write_role)
+        make("tell keepalived", self._write_fitness)
+        make("publish the status", lambda: publish_node(self))
+        make("remember", lambda: remember_node(self))
+        if self.link is not None:
+            make("tell the peer", self.link.say)
+        self._waiting = [pair for pair in self._waiting if not _answered(*pair)]
+
+    def _take_steps(self) -> None:
+        self._judge_release()
+        for step in reconcile(self.plan, self.stage.live(), self.intent):
+            self.stage.take(step, self.plan)
 
     def failing(self) -> list[str]:
-        """Units with the verdict, in start order; what is kept up for ever is never a reason to fail over."""
+        """Units with the verdict, in start order; what is kept up for ever is never a reason to fail over.
+
+        Nor is what an administrator has stopped since.
+        """
         lives = self.stage.lives
-        return [name for name in self.plan.units if name in lives and lives[name].failed]
+        return [name for name in self.plan.units if name in lives and lives[name].failed and name not in self.down]
 
     def _judge_release(self) -> None:
         failing = self.failing()
@@ -232,17 +242,21 @@ class Node:
         if role is not self.role:
             log.info("role: %s", role)
             self.role, self.role_since = role, iso(time.time())
-            publish_role(role, self.paths)
             self.journal.mark("role")
         if self.journal.target == role and self.is_settled():
             self.journal.end()
+
+    def _write_role(self) -> None:
+        if self.role is not None and self.role is not self._written:
+            publish_role(self.role, self.paths)
+            self._written = self.role
 
     def _write_fitness(self) -> None:
         """-254 only once nothing of the primary is left: until then the VIP stays where the services still are."""
         fit = not ((self.release or self.unfit) and self.is_drained())
         if self.plan.is_pair and fit is not self._fit:
-            self._fit = fit
             write_fitness(self.paths, fit=fit)
+            self._fit = fit
 
     # --- the peer ---
 
@@ -264,19 +278,18 @@ class Node:
 
     _linked: object = None
 
-    # --- drivers ---
-
     def make_driver(self, unit: Unit, post: Post) -> Driver:
         """The driver for one incarnation of the unit."""
-        spec = unit.spec
-        if isinstance(spec, KeepalivedSpec):
-            return Keepalived(unit, spec, post, self.paths, self.feed)
-        if isinstance(spec, ProcessSpec):
-            return Service(unit, spec, post, self.paths)
-        if isinstance(spec, FilesystemSpec):
-            return Filesystem(unit, spec, post, self.paths)
-        if unit.kind is Kind.GROUP:
-            return Mark(post)
-        if unit.kind is Kind.UNIT:
-            return Unsupported(post, "is a systemd unit, which this version does not start: give it a command")
-        return Promotion(unit, post, self.replicas) if unit.kind is Kind.PROMOTION else Drbd(post, self.replicas)
+        return make_driver(self, unit, post)
+
+
+def _answered(true: Callable[[], bool], future: asyncio.Future[None]) -> bool:
+    """Whether nobody waits any longer: the question is answered with yes or with an error, or was given up."""
+    if future.done():
+        return True
+    try:
+        if true():
+            future.set_result(None)
+    except Exception as error:
+        future.set_exception(error)
+    return future.done()

@@ -19,6 +19,8 @@ from escadm.log import get
 PORT = 5112
 RETRY_BIND = 1.0
 LOST_AFTER = 3.5  # intervals
+MOST_REASONS = 10
+LONGEST_TEXT = 200
 
 log = get(__name__)
 
@@ -50,6 +52,7 @@ class PeerLink(asyncio.DatagramProtocol):
         self._lost: asyncio.TimerHandle | None = None
         self._said = b""
         self._closed = False
+        self._trouble = ""  # what the log has already
         self.peer = Peer(str(self._address))
 
     async def open(self) -> None:
@@ -58,7 +61,7 @@ class PeerLink(asyncio.DatagramProtocol):
             try:
                 await self._loop.create_datagram_endpoint(lambda: self, local_addr=(str(self._source), PORT))
             except OSError as error:
-                log.warning("cannot listen for the peer on %s, UDP port %d: %s", self._source, PORT, error)
+                self._warn(f"cannot listen for the peer on {self._source}, UDP port {PORT}: {error}")
                 await asyncio.sleep(RETRY_BIND)
             else:
                 return
@@ -80,6 +83,9 @@ class PeerLink(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
+        if self._closed:
+            self._transport.close()
+        self._trouble = ""
         self._send()
 
     def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
@@ -87,8 +93,9 @@ class PeerLink(asyncio.DatagramProtocol):
             return
         heard = parse(data, str(self._address))
         if heard is None:
-            log.warning("not understood, from the peer %s: %r", self._address, data[:80])
+            self._warn(f"not understood, from the peer {self._address}: {data[:80]!r}")
             return
+        self._trouble = ""
         if self._lost is not None:
             self._lost.cancel()
         self._lost = self._loop.call_later(self._interval * LOST_AFTER, self._silence)
@@ -111,9 +118,15 @@ class PeerLink(asyncio.DatagramProtocol):
             self._next.cancel()
         if self._closed or self._transport is None or self._transport.is_closing():
             return
+        self._next = self._loop.call_later(self._interval, self._send)
         self._said = self._message()
         self._transport.sendto(self._said, (str(self._address), PORT))
-        self._next = self._loop.call_later(self._interval, self._send)
+
+    def _warn(self, trouble: str) -> None:
+        """Once, while it lasts: it comes back with every datagram and every attempt."""
+        if trouble != self._trouble:
+            log.warning("%s", trouble)
+            self._trouble = trouble
 
     def _silence(self) -> None:
         log.warning("peer %s is silent", self._address)
@@ -139,8 +152,13 @@ def parse(data: bytes, address: str) -> Peer | None:
             role=Role(role) if role else None,
             fit=told["fit"] is True,
             settled=told.get("settled") is True,
-            reasons=tuple(str(reason) for reason in told.get("reasons", ())),
-            pairing={str(key): str(value) for key, value in told.get("pairing", {}).items()},
+            reasons=tuple(_plain(reason) for reason in told.get("reasons", ()))[:MOST_REASONS],
+            pairing={_plain(key): _plain(value) for key, value in told.get("pairing", {}).items()},
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _plain(text: object) -> str:
+    """One short line that a terminal takes as text: it will stand in ``status``."""
+    return "".join(each if each.isprintable() else " " for each in str(text)[:LONGEST_TEXT])

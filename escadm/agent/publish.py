@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from escadm.core.health import Facts, describe_unit, is_of_concern, judge
 from escadm.core.snapshot import encode
 from escadm.core.types import Health, Kind, ResourceStatus, Role, RoleChange, Snapshot, Verdict
-from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.alive import identity
 from escadm.system.files import write_atomically
 
 HIDDEN = (Kind.CONDITION, Kind.PROMOTION)
-
-log = get(__name__)
 
 
 def picture(
@@ -55,8 +52,5 @@ def publish_end(paths: Paths, history: tuple[RoleChange, ...]) -> None:
 
 
 def publish_role(role: Role, paths: Paths) -> None:
-    """One word and a newline in keepalived_state, for scripts; a disk that refuses it costs a log line."""
-    try:
-        write_atomically(paths.role, f"{role.value}\n", 0o644)
-    except Exception:
-        log.exception("cannot write the role to %s", paths.role)
+    """One word and a newline in keepalived_state, for scripts."""
+    write_atomically(paths.role, f"{role.value}\n", 0o644)

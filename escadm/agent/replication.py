@@ -8,7 +8,7 @@ import os
 import subprocess
 from collections.abc import Callable
 
-from escadm.agent.driver import Post
+from escadm.agent.driver import Acts, Post
 from escadm.core.lifecycle import Event
 from escadm.core.replication import Gate, Replica, may_promote
 from escadm.core.types import Unit
@@ -38,7 +38,8 @@ class ReplicaFeed:
         self._restart: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Listen until :meth:`close`; a listener that ends is started again."""
+        """Listen until :meth:`close`; a listener that ends (there is no volume yet) is started again."""
+        self._end()
         self._closed = False
         loop = asyncio.get_running_loop()
         try:
@@ -99,41 +100,23 @@ class Drbd:
     leader: ProcessId | None = None
     doubt = ""
 
-    def __init__(self, post: Post, feed: ReplicaFeed) -> None:
-        self._post = post
+    def __init__(self, unit: Unit, post: Post, feed: ReplicaFeed) -> None:
         self._feed = feed
-        self._task: asyncio.Task[None] | None = None
+        self._acts = Acts(unit.name, post)
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._start())
-
-    async def _start(self) -> None:
-        try:
-            await asyncio.to_thread(bring_up)
-        except EscadmError as error:
-            self._post(Event.EXITED, error.message)
-            return
+        self._acts.run(Event.READY, Event.EXITED, bring_up)
         self.watch()
-        self._post(Event.READY, "")
 
     def watch(self) -> None:
         """Listen to the volume, also to one that an earlier agent has brought up."""
         self._feed.open()
 
     def terminate(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._stop())
+        self._feed.close()
+        self._acts.run(Event.GONE, Event.STOP_FAILED, take_down)
 
     kill = terminate
-
-    async def _stop(self) -> None:
-        try:
-            await asyncio.to_thread(take_down)
-        except EscadmError as error:
-            self._post(Event.STOP_FAILED, error.message)
-            return
-        self._feed.close()
-        self._post(Event.GONE, "")
 
 
 class Promotion:

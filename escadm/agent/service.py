@@ -30,6 +30,7 @@ from escadm.system.process import (
 
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
+MOST_WATCHED = 64
 
 log = get(__name__)
 
@@ -50,6 +51,8 @@ class Service:
         self._post = post
         self._paths = paths
         self._mark = mark_prefix(paths) + unit.name
+        self._check_mark = f"{self._mark}:check"
+        self._asking = 0  # probes under way
         self._child: subprocess.Popen[bytes] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[int] = set()  # pids, each with a pidfd in the loop
@@ -135,10 +138,14 @@ class Service:
 
     async def _ask(self, wanted: Tcp | Http | Exec) -> str | None:
         spec = self._spec
-        environment = service_environment(spec, self._mark, {})
-        return await asyncio.to_thread(
-            probe, wanted, user=spec.user, environment=environment, working_directory=spec.working_directory
-        )
+        environment = service_environment(spec, self._check_mark, {})
+        self._asking += 1
+        try:
+            return await asyncio.to_thread(
+                probe, wanted, user=spec.user, environment=environment, working_directory=spec.working_directory
+            )
+        finally:
+            self._asking -= 1
 
     # --- watching ---
 
@@ -168,7 +175,10 @@ class Service:
             asyncio.get_running_loop().call_soon(self._sweep)
 
     def _sweep(self) -> None:
-        """GONE if nothing of the service is left; otherwise watch (or kill) what is."""
+        """GONE if nothing of the service is left; otherwise watch (or kill) what is.
+
+        Of a service of a thousand processes a few are watched: with the last of them comes the next sweep.
+        """
         self._due = False
         left = members(self._mark, self.leader)
         if not left:
@@ -178,7 +188,7 @@ class Service:
         if self._killing:
             kill(left)
         for process in left:
-            if process.pid not in self._watched:
+            if process.pid not in self._watched and len(self._watched) < MOST_WATCHED:
                 self._watch(process)
 
     def _signal_members(self, name: str) -> None:
@@ -199,7 +209,9 @@ class Service:
             self._post(Event.CHECK_FAILED, f"could not be watched: {error}")
 
     def _quiet(self) -> None:
-        """No more probes, no more readiness."""
+        """No more probes, no more readiness. A command that still asks must not hold what the service used."""
+        if self._asking:
+            kill(members(self._check_mark, None))
         for task in self._tasks:
             task.cancel()
         if self._listener is not None:

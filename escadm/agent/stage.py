@@ -59,11 +59,11 @@ class Stage:
                 self.units[name] = planned
 
     def apply(self, name: str, event: Event, reason: str = "") -> None:
-        """Feed one event to the unit, and have its driver do what the table says."""
+        """Feed one event to the unit, and have its driver do what the table says; the reason becomes one line."""
         unit = self.units[name]
         before = self.lives.get(name, Life())
         limits = Limits(unit.start_timeout, unit.stop_timeout, unit.run_forever)
-        after, effects = transition(before, event, self._loop.time(), limits, reason)
+        after, effects = transition(before, event, self._loop.time(), limits, " ".join(reason.split()))
         self._set(name, after)
         for effect in effects:
             self._act(name, unit, effect)
@@ -113,17 +113,20 @@ class Stage:
 
     def _act(self, name: str, unit: Unit, effect: Effect) -> None:
         if effect is Effect.SPAWN:
-            post, bind = self.poster(name)
-            driver = self._make(unit, post)
-            bind(driver)
-            self.drivers[name] = driver
-            self._guard(name, driver.start)
+            self._guard(name, lambda: self._spawn(name, unit))
             return
         acting = self.drivers.get(name)
         if acting is None:
             self._loop.call_soon(self.apply, name, Event.GONE)
         else:
             self._guard(name, acting.terminate if effect is Effect.TERMINATE else acting.kill)
+
+    def _spawn(self, name: str, unit: Unit) -> None:
+        post, bind = self.poster(name)
+        driver = self._make(unit, post)
+        bind(driver)
+        self.drivers[name] = driver
+        driver.start()
 
     def _guard(self, name: str, act: Callable[[], None]) -> None:
         """A defect in a driver is a failure of its unit, never the end of the agent."""

@@ -11,6 +11,7 @@ from escadm.core.reconcile import DOWN
 from escadm.core.types import Vrrp
 from escadm.errors import EscadmError
 from escadm.system.net import has_address
+from escadm.system.process import ProcessId
 
 if TYPE_CHECKING:
     from escadm.agent.node import Node
@@ -48,22 +49,28 @@ def _vip_here(node: Node) -> bool | None:
 
 
 def publish_node(node: Node) -> None:
-    """Write down what is true, for everybody and for the next agent; tell the peer if it is news."""
-    stage = node.stage
-    leaders = {name: driver.leader for name, driver in stage.drivers.items()}
+    """Write down what is true, for everybody."""
+    leaders = _leaders(node)
     pgids = {name: leader.pid for name, leader in leaders.items() if leader and node.state(name) not in DOWN}
     history = tuple(node.history)
     publish(
         picture(facts_of(node), pgids=pgids, since=node.since, role_since=node.role_since, history=history), node.paths
     )
+
+
+def remember_node(node: Node) -> None:
+    """Write down what the next agent has to know."""
+    stage, leaders = node.stage, _leaders(node)
     units = {
         name: remember(stage.units[name], life, leaders.get(name), stale=name in stage.stale)
         for name, life in stage.lives.items()
     }
     down, up = tuple(sorted(node.down)), tuple(sorted(node.up))
-    save(Memory(node.active, down, up, node.role, node.role_since, units, history), node.paths)
-    if node.link is not None:
-        node.link.say()
+    save(Memory(node.active, down, up, node.role, node.role_since, units, tuple(node.history)), node.paths)
+
+
+def _leaders(node: Node) -> dict[str, ProcessId | None]:
+    return {name: driver.leader for name, driver in node.stage.drivers.items()}
 
 
 def pairing_of(node: Node) -> dict[str, str]:

@@ -13,12 +13,13 @@ from difflib import get_close_matches
 
 from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.node import Node
+from escadm.agent.patience import Patience, needs_of
 from escadm.agent.vrrp import Keepalived
-from escadm.core.change import classify
+from escadm.core.change import PAIRED_STEPS, classify
 from escadm.core.graph import above, below
 from escadm.core.lifecycle import Life
-from escadm.core.reconcile import DOWN, WAITING
-from escadm.core.role import why_not_take_over
+from escadm.core.reconcile import DOWN, WAITING, counted_needs
+from escadm.core.role import master_units, why_not_take_over
 from escadm.core.types import Change, ChangeClass, Kind, Role, UnitState, Vrrp
 from escadm.errors import Failed, Usage
 from escadm.system.host import Host
@@ -27,12 +28,8 @@ from escadm.system.net import host_facts
 Say = Callable[[Mapping[str, object]], None]
 
 TAKES_OVER_WITHIN = 10.0
-ELECTION = 4.0  # advertisement intervals: three, the skew, and a little
 
-PAIRED_STEPS = (
-    "both nodes must change together: escadm stop on the standby; escadm reload --force on the primary; "
-    "then escadm reload and escadm start on the standby"
-)
+PAIRED = f"both nodes must change together: {'; '.join(PAIRED_STEPS)}"
 
 
 class Verbs:
@@ -40,6 +37,7 @@ class Verbs:
 
     def __init__(self, node: Node, host: Host) -> None:
         self._node = node
+        self._patience = Patience(node)
         self._host = host
 
     async def do(self, request: Mapping[str, object], say: Say) -> str:
@@ -47,41 +45,48 @@ class Verbs:
         names = request.get("resources") or []
         resources = [str(name) for name in names] if isinstance(names, list) else []
         force = request.get("force") is True
-        known: dict[object, Callable[[], Awaitable[str]]] = {
+        known: dict[str, Callable[[], Awaitable[str]]] = {
             "start": lambda: self.start(resources),
             "stop": lambda: self.stop(resources),
             "restart": lambda: self.restart(resources),
             "reload": lambda: self.reload(say, force=force),
             "switchover": lambda: self.switchover(force=force),
         }
-        if request.get("do") not in known:
+        verb = known.get(str(request.get("do")))
+        if verb is None:
             raise Usage(f"the agent knows no request {request.get('do')!r}")
         self._check_names(resources)
+        node = self._node
+        resources = sorted(set(resources) | (node.plan.with_members(resources) - node.intent.absent))
 
         def progress(name: str, life: Life) -> None:
             if ":" not in name:
                 detail = life.reason if life.again or life.state in WAITING else ""
                 say({"unit": name, "state": life.state.value, "detail": detail})
 
-        self._node.watchers.append(progress)
+        node.watchers.append(progress)
         try:
-            return await known[request.get("do")]()
+            return await verb()
         finally:
-            self._node.watchers.remove(progress)
+            node.watchers.remove(progress)
 
     # --- start, stop, restart ---
 
     async def start(self, resources: list[str]) -> str:
         """Everything, or the named resources with what they stand on."""
         node = self._node
+        if node.ending:
+            raise Failed("cannot start anything: the agent is ending", "start it with: service esc_service start")
         if not resources:
             node.active, node.down = True, frozenset()
             node.stage.reset(node.plan.units)
-            await self._come_up(frozenset(node.plan.units), await_role=True)
+            await self._patience.come_up(frozenset(node.plan.units), await_role=True)
             return f"started; this node is {node.role}"
         if not node.active:
             raise Failed("cannot start single resources: this node is stopped", "start it first with: escadm start")
-        scope = below(self._needs(), resources)
+        scope = below(
+            {name: counted_needs(unit, node.intent.absent) for name, unit in node.plan.units.items()}, resources
+        )
         absent = sorted(scope & node.intent.absent)
         if absent:
             raise Failed(
@@ -90,10 +95,10 @@ class Verbs:
         node.up |= {name for name in resources if not node.plan.units[name].startup}
         node.down -= scope
         node.stage.reset(scope)
-        await self._come_up(scope)
-        waiting = [name for name in resources if node.state(name) is not UnitState.RUNNING]
-        if waiting:
-            raise Failed(f"{waiting[0]} waits for the role: this node is {node.role}, and it runs on the primary")
+        await self._patience.come_up(scope)
+        late = [name for name in resources if node.state(name) is not UnitState.RUNNING]
+        if late:
+            raise Failed(self._patience.why_not_up(late[0]))
         return f"started: {', '.join(resources)}"
 
     async def stop(self, resources: list[str]) -> str:
@@ -101,7 +106,7 @@ class Verbs:
         node = self._node
         if resources:
             node.down |= frozenset(resources)
-            scope: Collection[str] = above(self._needs(), resources)
+            scope: Collection[str] = above(needs_of(node.plan), resources)
         else:
             node.active = False
             scope = [*node.plan.units, *node.stage.lives]
@@ -109,7 +114,7 @@ class Verbs:
         def overtaken() -> bool:
             return not node.down.issuperset(resources) if resources else node.active
 
-        await node.until(lambda: overtaken() or all(node.state(name) in DOWN for name in scope))
+        await self._patience.until(lambda: overtaken() or all(node.state(name) in DOWN for name in scope), scope)
         if overtaken():
             raise Failed("the stop was overtaken by a later start")
         return f"stopped: {', '.join(resources)}" if resources else "stopped"
@@ -123,14 +128,18 @@ class Verbs:
             await asyncio.to_thread(commit, prepared, self._host)
             node.take_plan(prepared.plan)
             return (await self.start([])).replace("started", "restarted", 1)
-        node.stage.stale |= {name for name in resources if node.state(name) not in DOWN}
-        await node.until(lambda: not node.stage.stale.intersection(resources) or not node.active)
+        stale = node.stage.stale
+        node.down -= below(needs_of(node.plan), resources)
+        stale |= {name for name in resources if node.state(name) not in DOWN}
+        await self._patience.until(
+            lambda: not node.active or all(name not in stale or node.state(name) in DOWN for name in resources),
+            above(needs_of(node.plan), resources),
+        )
+        if node.down.intersection(resources):
+            raise Failed("the restart was overtaken by a later stop")
         done = await self.start(resources)
-        await self._come_up(above(self._needs(), resources))
+        await self._patience.come_up(above(needs_of(node.plan), resources))
         return done.replace("started", "restarted", 1)
-
-    def _needs(self) -> dict[str, tuple[str, ...]]:
-        return {name: unit.needs for name, unit in self._node.plan.units.items()}
 
     def _check_names(self, resources: list[str]) -> None:
         for name in resources:
@@ -140,62 +149,6 @@ class Verbs:
                 raise Usage(f"there is no resource {name}", f"did you mean {close[0]}?" if close else "")
             if unit.kind in (Kind.CONDITION, Kind.PROMOTION):
                 raise Usage(f"{name} is a state, not a resource", "to move the role: escadm switchover")
-
-    async def _come_up(self, scope: frozenset[str], *, await_role: bool = False) -> None:
-        """Wait until all in ``scope`` that should be up is; raises Failed with the first failure's reason."""
-        node = self._node
-        failures: dict[str, str] = {}
-
-        def note(name: str, life: Life) -> None:
-            if name in scope and life.reason and (life.again or life.state in WAITING):
-                failures.setdefault(name, life.reason)
-
-        role_is_known = self._election() if await_role else lambda: True
-        node.watchers.append(note)
-        try:
-            await node.until(lambda: not node.active or (self._is_tried(scope) and role_is_known()))
-        finally:
-            node.watchers.remove(note)
-        if not node.active:
-            raise Failed("the start was overtaken by a later stop")
-        for name, reason in failures.items():
-            if node.state(name) is not UnitState.RUNNING:
-                raise Failed(f"{name} {reason}", f"its output is in {node.paths.log_directory / name}.log")
-
-    def _is_tried(self, scope: frozenset[str]) -> bool:
-        """Whether every unit that should be up is, or has failed, or stands on one that has."""
-        node = self._node
-        needs = self._needs()
-        for name in node.goal & scope:
-            state = node.state(name)
-            fine = state is UnitState.RUNNING or state in WAITING or node.plan.units[name].kind is Kind.CONDITION
-            if not fine and not any(node.state(lower) in WAITING for lower in below(needs, [name])):
-                return False
-        return True
-
-    def _election(self) -> Callable[[], bool]:
-        """A question answered yes once VRRP has decided, or has had as long as that may take."""
-        node = self._node
-        spec = node.plan.keepalived
-        if spec is None:
-            return lambda: True
-        limit = ELECTION * spec.advert_interval
-        loop = asyncio.get_running_loop()
-
-        def decided() -> bool:
-            life = node.stage.lives.get("keepalived")
-            if life is None or life.state is not UnitState.RUNNING:
-                return life is not None and life.state in WAITING
-            if node.vrrp is Vrrp.MASTER:
-                return node.role is Role.MASTER
-            peer_has_it = node.peer is not None and node.peer.heard and node.peer.vrrp is Vrrp.MASTER
-            left = life.since + limit - loop.time()
-            if node.vrrp is Vrrp.BACKUP and not peer_has_it and left > 0:
-                loop.call_later(left + 0.01, node.wake)
-                return False
-            return True
-
-        return decided
 
     # --- reload ---
 
@@ -210,7 +163,7 @@ class Verbs:
             say({"say": f"{change.what}: {change.old} -> {change.new} ({change.kind})"})
         paired = _of(changes, ChangeClass.PAIRED)
         if paired and not force and node.state("keepalived") not in DOWN:
-            raise Failed(f"not reloaded, nothing was changed: {paired[0].what} is a matter of both nodes", PAIRED_STEPS)
+            raise Failed(f"not reloaded, nothing was changed: {paired[0].what} is a matter of both nodes", PAIRED)
         written = await asyncio.to_thread(commit, prepared, self._host)
         for path in written:
             say({"say": f"wrote {path}"})
@@ -221,7 +174,7 @@ class Verbs:
         if isinstance(driver, Keepalived) and str(node.paths.keepalived_conf) in written:
             driver.reload()
         if node.active:
-            await self._come_up(frozenset(node.plan.units))
+            await self._patience.come_up(frozenset(node.plan.units))
         return "reloaded" if changes or written else "reloaded: nothing has changed"
 
     async def _prepare(self) -> Prepared:
@@ -245,20 +198,25 @@ class Verbs:
         began = time.monotonic()
         node.switchover = "the role is handed to the peer on purpose (switchover)"
         try:
-            await node.until(lambda: node.is_drained() or node.vrrp is not Vrrp.MASTER)
-            await asyncio.wait_for(node.until(self._peer_has_taken_over), TAKES_OVER_WITHIN)
-        except TimeoutError:
-            raise Failed(
-                f"nobody took the role over within {TAKES_OVER_WITHIN:g} s: this node stands for it again"
-            ) from None
+            primary = master_units(node.plan, node.stage.live())
+            await self._patience.until(lambda: node.is_drained() or node.vrrp is not Vrrp.MASTER, primary)
+            if not await self._patience.within(TAKES_OVER_WITHIN, self._peer_has_taken_over):
+                raise Failed(f"nobody took the role over within {TAKES_OVER_WITHIN:g} s: this node stands for it again")
         finally:
             node.switchover = ""
             node.wake()
-        await node.until(lambda: node.role is Role.BACKUP or node.vrrp is Vrrp.MASTER)
-        await node.until(lambda: node.peer is None or node.peer.settled or not self._peer_has_taken_over())
+        await self._patience.within(TAKES_OVER_WITHIN, lambda: node.role is Role.BACKUP or node.vrrp is Vrrp.MASTER)
+        patience = sum(unit.start_timeout for unit in node.plan.units.values())
+        settled = await self._patience.within(
+            patience, lambda: self._peer_is_settled() or not self._peer_has_taken_over()
+        )
         if node.peer is None or not self._peer_has_taken_over():
             raise Failed("the peer took the role and lost it again", "see: escadm status")
-        return f"the primary is now {node.peer.address}, after {time.monotonic() - began:.1f} s"
+        left = "" if settled else "; not all of it runs there yet"
+        return f"the primary is now {node.peer.address}, after {time.monotonic() - began:.1f} s{left}"
+
+    def _peer_is_settled(self) -> bool:
+        return self._node.peer is not None and self._node.peer.settled
 
     def _peer_has_taken_over(self) -> bool:
         peer = self._node.peer

@@ -54,8 +54,7 @@ class RoleFeed:
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
                     return
-            asyncio.get_running_loop().remove_reader(self._descriptor)
-            os.close(self._descriptor)
+            self.close()
         if not (self._path.exists() and stat.S_ISFIFO(self._path.stat().st_mode)):
             self._path.unlink(missing_ok=True)
             os.mkfifo(self._path, 0o600)
@@ -64,17 +63,25 @@ class RoleFeed:
         self._rest = b""
         asyncio.get_running_loop().add_reader(self._descriptor, self.read)
 
+    def close(self) -> None:
+        """Hear nothing more."""
+        if self._descriptor is not None:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+
     def read(self) -> bool:
         """Take all lines that are there; True if keepalived has said anything about our instance."""
         heard = False
-        while True:
+        while self._descriptor is not None:
             try:
-                data = os.read(self._descriptor or 0, 65536)
+                data = os.read(self._descriptor, 65536)
             except BlockingIOError:
                 return heard
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
                 heard = self._take(line.decode(errors="replace")) or heard
+        return heard
 
     def _take(self, line: str) -> bool:
         match = LINE.fullmatch(line)
@@ -140,7 +147,11 @@ class Keepalived(Service):
             super().kill()
 
     def reload(self) -> None:
-        """SIGHUP: read keepalived.conf again, and say FAULT again where that is the state."""
+        """SIGHUP: read keepalived.conf again, and say FAULT again where that is the state.
+
+        It opens its FIFO anew, so it must be the one that we read.
+        """
+        self._feed.open()
         if self.leader is not None and is_alive(self.leader):
             os.kill(self.leader.pid, signal.SIGHUP)
 
@@ -149,6 +160,7 @@ class Keepalived(Service):
         if event is Event.READY:
             return
         if event is Event.EXITED:
+            self._feed.read()  # what it said before it died is older than its death
             self._feed.say(Vrrp.STOP)
         if event is Event.GONE:
             self._drop_vip()

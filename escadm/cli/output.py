@@ -61,7 +61,7 @@ def complain(message: str, hint: str = "") -> None:
     print("\n".join(lines), file=sys.stderr)
 
 
-def warn(problems: Iterable[Problem]) -> None:
+def warn(problems: Iterable[Problem | str]) -> None:
     """One line on stderr for each finding, as editors read them: FILE:LINE:COLUMN first."""
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import typer
 
 from escadm.cli import output
-from escadm.errors import Failed
+from escadm.errors import Failed, InvalidConfig
 from escadm.paths import Paths
 from escadm.system.control import ask
 
@@ -28,7 +28,11 @@ def carry_out(paths: Paths, request: Mapping[str, object]) -> None:
         raise Failed("the agent went away before it was done", f"its log is {paths.log}")
     code, message, hint = last.get("code"), str(last.get("message") or ""), str(last.get("hint") or "")
     if not isinstance(code, int) or code != 0:
-        output.complain(message or "the agent could not do it", hint)
+        if code == InvalidConfig.exit_code:
+            output.complain("the configuration is not valid")
+            output.warn(message.splitlines())
+        else:
+            output.complain(message or "the agent could not do it", hint)
         raise typer.Exit(code if isinstance(code, int) else Failed.exit_code)
     for line in (message, hint):
         if line:

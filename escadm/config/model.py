@@ -107,7 +107,7 @@ class Service(Resource):
     command: Command = Field(None, description="what to run in the foreground: a text, or a list of words; no shell")
     option: Text = Field(None, description="handed to the command as its last argument and as ESC_OPTION")
     user: Word = Field(None, description="the user that it runs as")
-    environment: dict[VariableName, VariableValue] = Field({}, description="variables, added to the agent's")
+    environment: dict[VariableName, VariableValue] = Field({}, description="variables, added to a plain base")
     working_directory: AbsolutePath = Field(None, description="where it runs")
     stop_signal: Signal = Field("SIGTERM", description="the signal that asks it to stop")
     unit: Unit = Field(None, description="the systemd unit that it is")
@@ -152,7 +152,7 @@ class Keepalived(Resource):
     priority: Priority = Field(250, description="the same on both nodes")
     unicast_source: OneAddress = Field(None, description="default: this node's address in drbd.nodes")
     unicast_peers: Addresses = Field((), description="default: the other address in drbd.nodes")
-    gateway: Addresses = Field((), description="addresses that tell, as tie-breaker, whether this node has a network")
+    gateway: Addresses = Field((), description="addresses that health asks whether this node has a network")
 
 
 AnyResource = Group | Service | Drbd | Filesystem | Keepalived

@@ -167,10 +167,17 @@ def word(value: object) -> str:
     return result
 
 
+def argument(value: object) -> str:
+    """One word of a command's list: any text, a script of several lines too, and also an empty one."""
+    if isinstance(value, str) and "\0" not in value:
+        return value
+    return text(value)
+
+
 def command(value: object) -> tuple[str, ...]:
     """A command line as text, or as a list of words; no shell reads it."""
     if isinstance(value, list):
-        words = tuple(text(each) for each in value)
+        words = tuple(argument(each) for each in value)
     else:
         line = text(value)
         try:

@@ -61,6 +61,14 @@ SPEC_KEYS = {"argv": "command"}
 IMPLIED = (MASTER_CONDITION, PROMOTION)
 
 
+PAIRED_STEPS = (
+    "on the standby: escadm stop",
+    "on the primary: escadm reload --force",
+    "on the standby: escadm reload, then escadm start",
+)
+"""How both nodes take up what they must have alike, without a moment in which they do not hear each other."""
+
+
 def classify(old: Plan, new: Plan) -> tuple[Change, ...]:
     """Every difference between two plans, the engines' first. No secret, and no value of an environment, is in it."""
     engines = (*_keepalived(old.keepalived, new.keepalived), *_drbd(old.drbd, new.drbd))

@@ -5,7 +5,7 @@ Standard library only, no I/O. Durations are seconds as floats unless a name say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -234,6 +234,14 @@ class Plan:
     units: Mapping[str, Unit]
     keepalived: KeepalivedSpec | None = None
     drbd: DrbdSpec | None = None
+
+    def with_members(self, names: Iterable[str]) -> frozenset[str]:
+        """``names``, and for each group among them its members: who names a group means all of it.
+
+        Members that are switched off at startup are meant only by their own names.
+        """
+        named = frozenset(names)
+        return named | {unit.name for unit in self.units.values() if unit.group in named and unit.startup}
 
     @property
     def is_pair(self) -> bool:

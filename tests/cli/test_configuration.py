@@ -75,7 +75,7 @@ def test_set_show_unset(root: Path) -> None:
     assert "kad_vip: 172.16.2.0:eth0\n" in shown
     assert "ha_node_list: 172.16.0.0 172.16.1.0\n" in shown
     outcome = escadm("--root", root, "ha", "set", "--kad_vri", "77")
-    assert outcome.out.startswith("keepalived.virtual_router_id: 77\nnext: escadm reload\n")
+    assert outcome.out.startswith("keepalived.virtual_router_id: 77\nnext: the same escadm ha set on the other node\n")
     outcome = escadm("--root", root, "ha", "set", "--kad_vri", "78")
     assert outcome.out.startswith("keepalived.virtual_router_id: 78 (was 77)\n")
     outcome = escadm("--root", root, "ha", "unset")
@@ -172,7 +172,7 @@ def test_dump(root: Path) -> None:
 def test_plan(root: Path) -> None:
     escadm("--root", root, "ha", "set", *SEED)
     waves = json.loads(escadm("--root", root, "plan", "--json").out)["waves"]
-    assert waves[:4] == [["drbd", "keepalived", "monitor"], ["keepalived:master"], ["drbd:master"], ["filesystem"]]
+    assert waves[:4] == [["drbd", "keepalived"], ["keepalived:master"], ["drbd:master"], ["filesystem"]]
     assert escadm("--root", root, "plan").out.startswith("  1  drbd\n     keepalived\n")
     assert escadm("--root", root, "plan", "--dot").out.startswith('digraph "escadm" {\n')
     stop = json.loads(escadm("--root", root, "plan", "--stop", "--json", "filesystem").out)["waves"]
@@ -203,7 +203,7 @@ def test_reload_after_unset_takes_the_files_away(root: Path) -> None:
     escadm("--root", root, "ha", "unset")
     paths = Paths(root)
     assert escadm("--root", root, "reload").out.startswith(
-        f"removed {paths.keepalived_conf}\nremoved {paths.drbd_res}\n"
+        f"moved aside {paths.keepalived_conf}\nmoved aside {paths.drbd_res}\n"
     )
     assert not paths.keepalived_conf.exists()
 

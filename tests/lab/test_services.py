@@ -234,3 +234,23 @@ def test_services_survive_two_agents_killed_in_a_row(lab: Lab) -> None:
         lab.wait_for(lambda n=adopted: len(events(primary, "keepalived: adopted")) > n, PATIENCE, "adoption")
     wait_healthy(lab)
     assert {each["name"]: each["pgid"] for each in primary.status()["resources"]} == before
+
+
+def test_a_group_by_name_means_all_of_it(lab: Lab) -> None:
+    primary, standby = wait_healthy(lab)
+    before = {each["name"]: each["pgid"] for each in primary.status()["resources"]}
+    primary.escadm("restart", "esc_service")
+    after = {each["name"]: each["pgid"] for each in primary.status()["resources"]}
+    assert {name for name in before if before[name] != after[name]} == {
+        "confd",
+        "escmanager",
+        "mona",
+        "pgsql",
+        "vimmanager",
+    }
+    primary.escadm("stop", "esc_service")
+    assert {each["state"] for each in primary.status()["resources"] if each["name"] in ("mona", "escmanager")} == {
+        "stopped"
+    }
+    primary.escadm("start", "esc_service")
+    assert wait_healthy(lab) == (primary, standby)

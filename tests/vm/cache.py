@@ -15,6 +15,8 @@ from pathlib import Path
 from escadm.errors import Failed
 
 WAIT = 1800.0
+KEPT = 7 * 86400.0
+"""Several work trees may share the cache; what none of them has used for so long is outdated."""
 
 
 def root() -> Path:
@@ -61,15 +63,17 @@ def locked() -> Iterator[None]:
 
 
 def made(kind: str, name: str, make: Callable[[Path], None]) -> Path:
-    """The directory KIND-NAME, filled by ``make`` if it is not there; others of this kind are outdated and go."""
+    """The directory KIND-NAME, filled by ``make`` if it is not there; others that nobody has used for long go."""
     target = root() / f"{kind}-{name}"
     if target.is_dir():
+        os.utime(target)
         return target
     root().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root(), prefix="new-") as folder:
         make(Path(folder))
-        for outdated in root().glob(f"{kind}-*"):
-            remove(outdated)
+        for other in root().glob(f"{kind}-*"):
+            if time.time() - other.stat().st_mtime > KEPT:
+                remove(other)
         Path(folder).chmod(0o755)
         Path(folder).rename(target)
         Path(folder).mkdir()  # what TemporaryDirectory removes at its end

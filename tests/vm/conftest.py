@@ -6,14 +6,20 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from tests.vm.pair import Pair
+from tests.vm.pair import Pair, prepare
 
 Measured = Callable[[str, float], None]
 FIGURES = pytest.StashKey[list[str]]()
 
 
+@pytest.fixture(scope="session")
+def cached() -> None:
+    """What is made once is there, so that no test's own time has it in it."""
+    prepare()
+
+
 @pytest.fixture
-def pair() -> Iterator[Pair]:
+def pair(cached: None) -> Iterator[Pair]:
     """Both machines run, idle; everything that the test did to them is forgotten afterwards."""
     with Pair() as machines:
         yield machines

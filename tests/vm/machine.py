@@ -87,7 +87,7 @@ class Machine:
         """Power on, without waiting for anything; ``saved`` goes on from a saved state."""
         if self.powered:
             return
-        self._hang_up()
+        self.hang_up()
         argv = command_line(self.wiring, self.image, self.supply.directory, saved)
         self.supply.ask("start", name=self.name, argv=argv)
 
@@ -99,7 +99,7 @@ class Machine:
     def power_cut(self) -> None:
         """The power goes at once: what was not written to a disk is lost."""
         self.supply.ask("kill", name=self.name)
-        self._hang_up()
+        self.hang_up()
 
     def wait_until_up(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Until the guest agent answers and systemd has started what it starts at boot."""
@@ -124,7 +124,7 @@ class Machine:
             if time.monotonic() > end:
                 raise Failed(f"cannot shut {self.hostname} down in {timeout:g} s\n{self.last_words()}")
             time.sleep(0.1)
-        self._hang_up()
+        self.hang_up()
 
     def unplug(self, link: str) -> None:
         """Pull the machine's cable: it sees its carrier go."""
@@ -144,7 +144,8 @@ class Machine:
     def _socket(self, kind: str) -> Path:
         return self.supply.directory / f"{self.name}.{kind}"
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Close the connections to the machine; the next question opens them again."""
         for channel in (self._agent, self._qmp):
             if channel:
                 channel.close()
@@ -193,7 +194,7 @@ class Machine:
                 self._agent = GuestAgent(self._socket("agent"))
             return self._agent.ask(command, **arguments)
         except OSError as error:
-            self._hang_up()
+            self.hang_up()
             self._require_power()
             raise Failed(f"cannot reach {self.hostname}: its guest agent does not answer: {error}") from None
 
@@ -202,8 +203,8 @@ class Machine:
         return self.exec(["/bin/sh", "-euc", script], check=check, timeout=timeout).stdout
 
     def write(self, path: str | Path, text: str, mode: int = 0o644) -> None:
-        """Replace a file, making the directories above it."""
-        script = 'mkdir -p "${1%/*}" && cat >"$1" && chmod "$2" "$1"'
+        """Replace a file, making the directories above it. It is on the disk then, and outlives a power cut."""
+        script = 'mkdir -p "${1%/*}" && cat >"$1" && chmod "$2" "$1" && sync "$1"'
         self.exec(["/bin/sh", "-c", script, "sh", str(path), f"{mode:o}"], stdin=text or "\n")
 
     def read(self, path: str | Path) -> str | None:
@@ -248,11 +249,12 @@ class Machine:
 
     def logs(self, lines: int = 40) -> str:
         """The ends of the agent's log, the journal and the console."""
+        journal = f"journalctl --no-pager --quiet --boot | grep -v ' qemu-ga' | tail -n{lines}"
         parts = []
-        for argv in (["tail", f"-n{lines}", str(PATHS.log)], ["journalctl", "--no-pager", "-qb", f"-n{lines}"]):
+        for what, command in (("log", f"tail -n{lines} {PATHS.log}"), ("journal", journal)):
             try:
-                done = self.exec(argv, check=False, timeout=20.0)
-                parts.append(f"--- {self.hostname} {argv[0]}\n{(done.stdout or done.stderr).rstrip()}")
+                done = self.exec(["/bin/sh", "-c", command], check=False, timeout=20.0)
+                parts.append(f"--- {self.hostname} {what}\n{(done.stdout or done.stderr).rstrip()}")
             except Failed as error:
-                parts.append(f"--- {self.hostname} {argv[0]}: {error}")
+                parts.append(f"--- {self.hostname} {what}: {error}")
         return "\n".join([*parts, self.last_words(lines)])

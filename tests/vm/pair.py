@@ -120,6 +120,7 @@ class Pair:
         tree.make_disk(directory / "tree")
         self.a, self.b = self.machines = tuple(Machine(wiring, self.supply, base) for wiring in WIRING)
         for machine in self.machines:
+            self._stack.callback(machine.hang_up)
             machine.switch_on(SAVED if saved else None)
         for machine in self.machines:
             machine.wait_until_up()
@@ -195,6 +196,12 @@ class Pair:
     def logs(self, lines: int = 40) -> str:
         """The ends of both machines' logs, for a report."""
         return "\n".join(machine.logs(lines) for machine in self.machines)
+
+
+def prepare() -> None:
+    """Make what is not cached yet: the image and the saved state."""
+    with cache.locked():
+        saved_state(image())
 
 
 def make_disks(base: Path, directory: Path) -> None:

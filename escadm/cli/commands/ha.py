@@ -50,7 +50,8 @@ def ha_set(
         Text, typer.Option("--advert_interval", metavar="SECONDS", help="Between adverts, 0.05 to 40; default: 1.")
     ] = None,
     gateway: Annotated[
-        Several, typer.Option("--gateway", metavar="ADDRESS", help="Whoever does not reach it gives way.")
+        Several,
+        typer.Option("--gateway", metavar="ADDRESS", help="Addresses that health asks."),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:

@@ -42,6 +42,6 @@ def _write(paths: Paths) -> None:
     output.warn(prepared.warnings)
     written = commit(prepared, host)
     for path in written:
-        output.say(f"{'removed' if path in prepared.aside else 'wrote'} {path}")
+        output.say(f"{'moved aside' if path in prepared.aside else 'wrote'} {path}")
     later = "the agent is not running: it takes the configuration up when it starts"
     output.say(later if written else f"nothing to change; {later}")

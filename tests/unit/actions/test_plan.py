@@ -30,11 +30,11 @@ def test_the_order_of_the_seed(paths: Paths) -> None:
     view = plan(paths, FACTS)
 
     assert view.waves == (
-        ("drbd", "keepalived", "monitor"),
+        ("drbd", "keepalived"),
         ("keepalived:master",),
         ("drbd:master",),
         ("filesystem",),
-        ("confd", "mona", "pgsql", "vimmanager"),
+        ("confd", "mona", "monitor", "pgsql", "vimmanager"),
         ("escmanager",),
         ("esc_service",),
     )
@@ -50,7 +50,15 @@ def test_a_stop_is_the_exact_reverse(paths: Paths) -> None:
     start, stop = plan(paths, FACTS), plan(paths, FACTS, stop=True)
 
     assert stop.waves == start.waves[::-1]
-    assert stop.waits_for["filesystem"] == ("confd", "esc_service", "escmanager", "mona", "pgsql", "vimmanager")
+    assert stop.waits_for["filesystem"] == (
+        "confd",
+        "esc_service",
+        "escmanager",
+        "mona",
+        "monitor",
+        "pgsql",
+        "vimmanager",
+    )
     assert stop.waits_for["esc_service"] == ()
 
 
@@ -141,3 +149,17 @@ def test_a_configuration_with_mistakes(paths: Paths) -> None:
     for action in (lambda: plan(paths, FACTS), lambda: check(paths.config, FACTS)):
         with pytest.raises(InvalidConfig, match="mona depends on itself"):
             action()
+
+
+def test_a_group_by_name_means_its_members(paths: Paths) -> None:
+    view = plan(paths, FACTS, ["esc_service"], stop=True)
+
+    assert {name for wave in view.waves for name in wave} == {
+        "confd",
+        "esc_service",
+        "escmanager",
+        "mona",
+        "monitor",
+        "pgsql",
+        "vimmanager",
+    }

@@ -111,12 +111,12 @@ def test_groups_within_groups() -> None:
 
 
 def test_what_is_kept_up_in_every_role_does_not_wait_for_its_group() -> None:
-    units = plan(FULL).units
+    units = plan(f"{FULL}, web: {{command: x, group: esc_service, run_forever: true}}").units
 
-    assert units["monitor"].needs == ()
-    assert units["monitor"].run_forever
-    assert "monitor" in units["esc_service"].needs
-    assert "keepalived:master" not in below({name: each.needs for name, each in units.items()}, ["monitor"])
+    assert units["web"].needs == ()
+    assert units["web"].run_forever
+    assert "web" in units["esc_service"].needs
+    assert "keepalived:master" not in below({name: each.needs for name, each in units.items()}, ["web"])
 
 
 def test_what_is_switched_off_stays_in_the_plan_and_holds_nobody_up() -> None:

@@ -58,7 +58,7 @@ def test_good_cases_fit_the_schema(case: Path) -> None:
         "resources: {keepalived: {vip: 10.1}}",
         "resources: {mona: {startup: 'false'}}",
         "resources: {mona: {ready: {tcp: 80, http: 'http://h/'}}}",
-        "resources: {mona: {type: proces}}",
+        "resources: {mona: {type: processq}}",
         "resources: {web: {type: group, command: x}}",
         "resources: {web: {vip: 192.0.2.10}}",
     ],

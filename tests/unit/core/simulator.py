@@ -15,7 +15,7 @@ from escadm.core.reconcile import Intent, Live, counted_needs, goal, reconcile
 from escadm.core.types import MASTER_CONDITION, Kind, Plan, Start, Step, Stop, Unit, UnitState
 
 DOWN = (UnitState.STOPPED, UnitState.BACKOFF, UnitState.FAILED)
-UNCUT = (Kind.DRBD, Kind.FILESYSTEM, Kind.PROMOTION)
+UNCUT = (Kind.DRBD, Kind.FILESYSTEM)
 LIMITS = Limits(start_timeout=90.0, stop_timeout=30.0)
 
 

@@ -119,6 +119,11 @@ def test_an_objection_does_not_tell_the_secret() -> None:
         ("sh: 1: modinfo: not found\n", True),
         ("modinfo: ERROR: Module drbd not found.\nmodinfo: ERROR: Module drbd not found.\n", True),
         ("modprobe: FATAL: Module drbd not found in directory /lib/modules/6.1.0-32-amd64\n", True),
+        (
+            "\n  DRBD module version: 8.4.11\n     userland version: 9.22.0\n"
+            "mixing different major numbers will not work!\n",
+            True,
+        ),
         ("sh: 1: modinfo: not found\nesc.res:3: Something else\n", False),
         ("modinfo: ERROR: Module drbd not found. And more\n", False),
     ],

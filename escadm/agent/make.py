@@ -1,0 +1,34 @@
+"""Which driver starts and stops a unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from escadm.agent.driver import Driver, Filesystem, Mark, Post, Unsupported
+from escadm.agent.replication import Drbd, Promotion
+from escadm.agent.service import Service
+from escadm.agent.vrrp import Keepalived
+from escadm.core.types import FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec, Unit
+
+if TYPE_CHECKING:
+    from escadm.agent.node import Node
+
+
+def make_driver(node: Node, unit: Unit, post: Post) -> Driver:
+    """The driver for one incarnation of the unit on this node."""
+    match unit.spec, unit.kind:
+        case KeepalivedSpec() as spec, _:
+            driver: Driver = Keepalived(unit, spec, post, node.paths, node.feed)
+        case ProcessSpec() as spec, _:
+            driver = Service(unit, spec, post, node.paths)
+        case FilesystemSpec() as spec, _:
+            driver = Filesystem(unit, spec, post, node.paths)
+        case _, Kind.GROUP:
+            driver = Mark(post)
+        case _, Kind.DRBD:
+            driver = Drbd(unit, post, node.replicas)
+        case _, Kind.PROMOTION:
+            driver = Promotion(unit, post, node.replicas)
+        case _:
+            driver = Unsupported(post, "is a systemd unit, which this version does not start: give it a command")
+    return driver

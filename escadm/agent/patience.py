@@ -1,0 +1,134 @@
+"""Waiting on behalf of an administrator: until it is done, or until it is plain that it does not get done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from escadm.agent.node import Node
+from escadm.agent.tell import facts_of
+from escadm.core.graph import below
+from escadm.core.health import describe_unit
+from escadm.core.lifecycle import KILL_TIMEOUT, Life
+from escadm.core.reconcile import WAITING
+from escadm.core.role import master_units
+from escadm.core.types import Kind, Plan, Role, UnitState, Vrrp
+from escadm.errors import Failed
+
+ELECTION = 4.0  # advertisement intervals: three, the skew, and a little
+
+
+def needs_of(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """What each unit of the plan needs."""
+    return {name: unit.needs for name, unit in plan.units.items()}
+
+
+class Patience:
+    """Waits for the node. None of it waits for ever for what has failed, or was overtaken by a later wish."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def until(self, true: Callable[[], bool], scope: Collection[str]) -> None:
+        """Wait until ``true()``; raises Failed when one of ``scope`` turns out not to stop (attempts go on)."""
+        lives = self._node.stage.lives
+        before = {name: life.reason for name, life in lives.items()}
+
+        stuck: list[str] = []
+
+        def over() -> bool:
+            if true():
+                return True
+            stuck[:] = [name for name in scope if name in lives and _is_stuck(lives[name], before.get(name, ""))]
+            return bool(stuck)
+
+        await self._node.until(over)
+        if stuck:
+            reason = lives[stuck[0]].reason
+            raise Failed(f"{stuck[0]} cannot be stopped: {reason}", "it is still being tried; see: escadm status")
+
+    async def within(self, limit: float, true: Callable[[], bool]) -> bool:
+        """Wait until ``true()``, at most ``limit`` seconds; whether it came true."""
+        try:
+            await asyncio.wait_for(self._node.until(true), limit)
+        except TimeoutError:
+            return False
+        return True
+
+    async def come_up(self, scope: frozenset[str], *, await_role: bool = False) -> None:
+        """Wait until all in ``scope`` that should be up is; raises Failed with the first failure's reason."""
+        node = self._node
+        failures: dict[str, str] = {}
+
+        def note(name: str, life: Life) -> None:
+            if name in scope and life.reason and (life.again or life.state in WAITING):
+                failures.setdefault(name, life.reason)
+
+        role_is_known = self._election() if await_role else lambda: True
+        node.watchers.append(note)
+        try:
+            await self.until(lambda: not node.active or (self._is_tried(scope) and role_is_known()), scope)
+        finally:
+            node.watchers.remove(note)
+        if not node.active:
+            raise Failed("the start was overtaken by a later stop")
+        for name, reason in failures.items():
+            if node.state(name) is not UnitState.RUNNING:
+                raise Failed(f"{name} {reason}", f"its output is in {node.paths.log_directory / name}.log")
+
+    def _is_tried(self, scope: frozenset[str]) -> bool:
+        """Whether every unit that should be up is, or has failed, or stands on one that has."""
+        node = self._node
+        needs = needs_of(self._node.plan)
+        for name in node.goal & scope:
+            state = node.state(name)
+            fine = state is UnitState.RUNNING or state in WAITING or node.plan.units[name].kind is Kind.CONDITION
+            if not fine and not any(node.state(lower) in WAITING for lower in below(needs, [name])):
+                return False
+        return True
+
+    def _election(self) -> Callable[[], bool]:
+        """A question answered yes once VRRP has decided, or has had as long as that may take."""
+        node = self._node
+        spec = node.plan.keepalived
+        if spec is None:
+            return lambda: True
+        limit = ELECTION * spec.advert_interval
+        loop = asyncio.get_running_loop()
+
+        def decided() -> bool:
+            if "keepalived" not in node.goal:
+                return True
+            life = node.stage.lives.get("keepalived")
+            if life is None or life.state is not UnitState.RUNNING:
+                return life is not None and life.state in WAITING
+            if node.vrrp is Vrrp.MASTER:
+                return node.role is Role.MASTER
+            peer_has_it = node.peer is not None and node.peer.heard and node.peer.vrrp is Vrrp.MASTER
+            left = life.since + limit - loop.time()
+            if node.vrrp is Vrrp.BACKUP and not peer_has_it and left > 0:
+                loop.call_later(left + 0.01, node.wake)
+                return False
+            return True
+
+        return decided
+
+    def why_not_up(self, name: str) -> str:
+        """One sentence about a resource that was asked for and that is not up."""
+        node = self._node
+        unit = node.plan.units.get(name)
+        if unit is None or node.down & below(needs_of(self._node.plan), [name]):
+            return "the start was overtaken by a later stop"
+        if name in master_units(node.plan, {}) and node.vrrp is not Vrrp.MASTER:
+            return f"{name} waits for the role: this node is {node.role}, and it runs on the primary"
+        state, detail = describe_unit(facts_of(node), unit)
+        return f"{name} {detail}" if detail else f"{name} is {state}"
+
+
+def _is_stuck(life: Life, before: str) -> bool:
+    """Whether an attempt to stop the unit has come to nothing, since its reason was ``before``."""
+    if life.state not in (UnitState.STOPPING, UnitState.KILLING) or not life.reason:
+        return False
+    tried = life.deadline - life.since if life.state is UnitState.KILLING and life.deadline is not None else 0.0
+    killed_in_vain = tried > 2.5 * KILL_TIMEOUT
+    return killed_in_vain if life.again else life.reason != before or killed_in_vain

@@ -1,0 +1,323 @@
+"""The link between the agents of a pair, over two loopback addresses; and what comes in that is none of ours."""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from escadm.agent import peer as peer_module
+from escadm.agent.peer import LOST_AFTER, MOST_REASONS, PORT, PeerLink, heartbeat_interval, parse
+from escadm.core.role import Peer
+from escadm.core.types import Role, Vrrp
+from tests.unit.agent.world import run, wait_for
+
+HERE, THERE, STRANGER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+SAID: dict[str, Any] = {"escadm": 1, "vrrp": "BACKUP", "role": "BACKUP", "fit": True, "settled": True}
+QUICK, SLOW = 0.02, 60.0
+
+
+# --- datagrams --------------------------------------------------------------------------------------------
+
+
+def parsed(**more: Any) -> Peer | None:
+    return parse(json.dumps({**SAID, **more}).encode(), THERE)
+
+
+def test_good_datagram() -> None:
+    assert parsed(reasons=["pgsql died"], pairing={"vip": "172.16.2.0"}, of_a_later_version=[1]) == Peer(
+        THERE, True, Vrrp.BACKUP, Role.BACKUP, True, True, ("pgsql died",), {"vip": "172.16.2.0"}
+    )
+    assert parsed(role=None) == Peer(THERE, True, Vrrp.BACKUP, None, True, True, (), {})
+
+
+def test_only_true_is_true() -> None:
+    for value in (1, "true", [True], None):
+        told = parsed(fit=value, settled=value)
+        assert told is not None
+        assert (told.fit, told.settled) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        b"\xff\x00\xfe",
+        b"null",
+        b"7",
+        b'"escadm"',
+        b"[1]",
+        b"{}",
+        b'{"escadm": 2}',
+        b'{"escadm": 1}',
+        b"[" * 60_000,
+        b'{"a":' * 10_000,
+    ],
+    ids=range(12),
+)
+def test_garbage(data: bytes) -> None:
+    assert parse(data, THERE) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"vrrp": "PRESIDENT"},
+        {"vrrp": None},
+        {"vrrp": ["BACKUP"]},
+        {"role": "PRESIDENT"},
+        {"role": 7},
+        {"reasons": 7},
+        {"reasons": None},
+        {"pairing": 7},
+        {"pairing": ["vip"]},
+        {"escadm": "1"},
+    ],
+    ids=str,
+)
+def test_wrong_types(more: dict[str, Any]) -> None:
+    assert parsed(**more) is None
+
+
+def test_what_will_stand_in_the_status_is_short_and_plain() -> None:
+    told = parsed(reasons=["x" * 60_000, "line\nline\x1b[31m", 7, {}] * 30, pairing={"vip\n": "a\tb"})
+    assert told is not None
+    assert len(told.reasons) == MOST_REASONS
+    assert all(len(reason) <= 200 and reason.isprintable() for reason in told.reasons)
+    assert told.reasons[1] == "line line [31m"
+    assert told.pairing == {"vip ": "a b"}
+
+
+def test_heartbeat_follows_vrrp_within_bounds() -> None:
+    assert [heartbeat_interval(advert) for advert in (0.05, 0.5, 1.0, 40.0)] == [0.2, 0.5, 1.0, 1.0]
+
+
+# --- the link ---------------------------------------------------------------------------------------------
+
+
+class Side:
+    """One end of the link; what it says may be changed."""
+
+    def __init__(self, source: str, other: str, interval: float = QUICK) -> None:
+        self.said = dict(SAID)
+        self.changes: list[Peer] = []
+        self.link = PeerLink(ip_address(source), ip_address(other), interval, self.tell, self._changed)
+
+    def tell(self) -> dict[str, Any]:
+        return {key: value for key, value in self.said.items() if key != "escadm"}
+
+    def _changed(self) -> None:
+        self.changes.append(self.link.peer)
+
+    async def __aenter__(self) -> "Side":
+        await self.link.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.link.close()
+        await asyncio.sleep(0)
+
+
+@contextmanager
+def voice(source: str) -> Iterator[Callable[[bytes], object]]:
+    """A socket at ``source``, on a port of its own, that speaks to HERE."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((source, 0))
+        yield lambda data: sock.sendto(data, (HERE, PORT))
+
+
+def test_both_hear_each_other_and_no_news_is_no_change() -> None:
+    async def work() -> None:
+        async with Side(HERE, THERE) as one, Side(THERE, HERE) as two:
+            await wait_for(lambda: one.link.peer.heard and two.link.peer.heard)
+            assert one.link.peer == Peer(THERE, True, Vrrp.BACKUP, Role.BACKUP, True, True, (), {})
+            heard = count_of(one)
+            await wait_for(lambda: heard() >= 5)
+            assert len(one.changes) == 1
+
+    def count_of(side: Side) -> Callable[[], int]:
+        count = 0
+        received = side.link.datagram_received
+
+        def counted(data: bytes, address: tuple[Any, ...]) -> None:
+            nonlocal count
+            count += 1
+            received(data, address)
+
+        side.link.datagram_received = counted  # type: ignore[method-assign]
+        return lambda: count
+
+    run(work())
+
+
+def test_news_is_pushed_at_once() -> None:
+    async def work() -> None:
+        async with Side(HERE, THERE, SLOW) as one, Side(THERE, HERE, SLOW) as two:
+            await wait_for(lambda: one.link.peer.heard and two.link.peer.heard)
+            one.said |= {"vrrp": "MASTER", "role": "MASTER"}
+            one.link.say()
+            await wait_for(lambda: two.link.peer.role is Role.MASTER)
+            one.link.say()
+
+    run(work())
+
+
+def test_first_word_is_answered_at_once() -> None:
+    async def work() -> None:
+        async with Side(HERE, THERE, SLOW) as one, Side(THERE, HERE, SLOW) as two:
+            await wait_for(lambda: one.link.peer.heard and two.link.peer.heard)
+
+    run(work())
+
+
+def test_silence(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        async with Side(HERE, THERE) as one:
+            async with Side(THERE, HERE) as two:
+                two.said["reasons"] = ["x"]
+                await wait_for(lambda: one.link.peer.reasons)
+            quiet = loop.time()
+            await wait_for(lambda: not one.link.peer.heard)
+            assert loop.time() - quiet > QUICK * (LOST_AFTER - 1.5)
+            assert one.link.peer == Peer(THERE, reasons=("x",), pairing={})
+            assert one.changes[-1] == one.link.peer
+            async with Side(THERE, HERE):
+                await wait_for(lambda: one.link.peer.heard)
+        messages = [record.message for record in caplog.records if record.message.startswith(f"peer {THERE}")]
+        assert messages == [
+            f"peer {THERE} is connected (BACKUP)",
+            f"peer {THERE} is silent",
+            f"peer {THERE} is connected (BACKUP)",
+        ]
+
+    run(work())
+
+
+def test_strangers_are_not_heard() -> None:
+    async def work() -> None:
+        async with Side(HERE, THERE, SLOW) as one:
+            with voice(STRANGER) as stranger, voice(THERE) as friend:
+                stranger(json.dumps({**SAID, "role": "MASTER"}).encode())
+                friend(json.dumps(SAID).encode())
+                await wait_for(lambda: one.link.peer.heard)
+                assert one.changes == [Peer(THERE, True, Vrrp.BACKUP, Role.BACKUP, True, True, (), {})]
+
+    run(work())
+
+
+def test_garbage_from_the_peer_is_told_once_and_counts_as_silence(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        async with Side(HERE, THERE, SLOW) as one:
+            with voice(THERE) as friend:
+                for _ in range(20):
+                    friend(b"\x1b[2J nonsense")
+                    friend(b"[" * 60_000)
+                friend(json.dumps(SAID).encode())
+                await wait_for(lambda: one.link.peer.heard)
+
+    run(work())
+    told = [record for record in caplog.records if "not understood" in record.message]
+    assert len(told) <= 40
+    assert "\x1b" not in caplog.text
+
+
+def test_same_garbage_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        async with Side(HERE, THERE, SLOW) as one:
+            with voice(THERE) as friend:
+                for _ in range(20):
+                    friend(b'{"escadm": 2}')
+                friend(json.dumps(SAID).encode())
+                await wait_for(lambda: one.link.peer.heard)
+                friend(b'{"escadm": 2}')
+                friend(json.dumps({**SAID, "fit": False}).encode())
+                await wait_for(lambda: not one.link.peer.fit)
+
+    run(work())
+    assert len([record for record in caplog.records if "not understood" in record.message]) == 2
+
+
+def test_address_that_is_not_there_yet_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(peer_module, "RETRY_BIND", 0.01)
+    attempts = 0
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        bind = loop.create_datagram_endpoint
+
+        async def counted(*arguments: Any, **named: Any) -> Any:
+            nonlocal attempts
+            attempts += 1
+            return await bind(*arguments, **named)
+
+        monkeypatch.setattr(loop, "create_datagram_endpoint", counted)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter:
+            squatter.bind((HERE, PORT))
+            one = Side(HERE, THERE)
+            opening = loop.create_task(one.link.open())
+            await wait_for(lambda: attempts >= 5)
+        await opening
+        async with Side(THERE, HERE):
+            await wait_for(lambda: one.link.peer.heard)
+        one.link.close()
+
+    run(work())
+    assert len([record for record in caplog.records if "cannot listen for the peer" in record.message]) == 1
+
+
+def test_closed_while_it_opens_it_leaves_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        for turns in range(4):
+            one = Side(HERE, THERE)
+            opening = loop.create_task(one.link.open())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            one.link.close()
+            await opening
+            await asyncio.sleep(0)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                other.bind((HERE, PORT))
+
+    run(work())
+
+
+def test_closed_it_says_and_hears_nothing_more() -> None:
+    async def work() -> None:
+        one = Side(HERE, THERE)
+        await one.link.open()
+        one.link.close()
+        one.said["fit"] = False
+        one.link.say()
+        one.link.close()
+        with voice(THERE) as friend:
+            friend(json.dumps(SAID).encode())
+        assert not one.changes
+
+    run(work())
+
+
+def test_defect_in_what_is_told_does_not_silence_the_node_for_ever() -> None:
+    async def work() -> None:
+        heard: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: heard.append(context))
+        async with Side(HERE, THERE) as one, Side(THERE, HERE) as two:
+            await wait_for(lambda: two.link.peer.heard)
+            good, one.said = one.said, None  # type: ignore[assignment]
+            await wait_for(lambda: heard)
+            one.said = {**good, "role": "MASTER"}
+            await wait_for(lambda: two.link.peer.role is Role.MASTER)
+
+    asyncio.run(work())

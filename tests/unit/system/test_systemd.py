@@ -1,0 +1,46 @@
+"""Which units systemd knows, read from folders below a root of the test's own."""
+
+from pathlib import Path
+
+import pytest
+
+from escadm.paths import Paths
+from escadm.system.systemd import UNIT_FOLDERS, unit_exists
+
+
+@pytest.mark.parametrize("folder", UNIT_FOLDERS)
+def test_unit_in_each_folder(tmp_path: Path, folder: str) -> None:
+    paths = Paths(tmp_path)
+    assert not unit_exists("portal.service", paths)
+    place = paths.below(folder)
+    place.mkdir(parents=True)
+    assert not unit_exists("portal.service", paths)
+    (place / "portal.service").write_text("[Service]\n")
+    assert unit_exists("portal.service", paths)
+    assert not unit_exists("portal.socket", paths)
+    assert not unit_exists("portal", paths)
+
+
+def test_instance_of_a_template(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    place = paths.below("/usr/lib/systemd/system")
+    place.mkdir(parents=True)
+    (place / "postgresql@.service").write_text("[Service]\n")
+    assert unit_exists("postgresql@15-main.service", paths)
+    assert unit_exists("postgresql@a.b@c.service", paths)
+    assert not unit_exists("postgresql@15-main.socket", paths)
+    assert not unit_exists("postgresql.service", paths)
+    (place / "pgbouncer@one.service").write_text("[Service]\n")
+    assert unit_exists("pgbouncer@one.service", paths)
+    assert not unit_exists("pgbouncer@two.service", paths)
+
+
+def test_alias_counts_and_an_alias_of_nothing_does_not(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    place = paths.below("/etc/systemd/system")
+    place.mkdir(parents=True)
+    (place / "real.service").write_text("")
+    (place / "alias.service").symlink_to("real.service")
+    (place / "dangling.service").symlink_to("gone.service")
+    assert unit_exists("alias.service", paths)
+    assert not unit_exists("dangling.service", paths)

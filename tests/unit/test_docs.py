@@ -1,0 +1,117 @@
+"""What the documents say about esc-config.yaml is what the code takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+
+from escadm.config.compile import compile_plan
+from escadm.config.load import parse
+from escadm.config.model import Drbd, Filesystem, Group, Keepalived, Resource, Service
+from escadm.config.overlay import ALIASES, catalogue
+from escadm.core.types import HostFacts
+from escadm.paths import Paths
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+REFERENCE = (ROOT / "docs/reference/esc-config.md").read_text()
+BLOCK = re.compile(r"^( *)```yaml\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+)` \|.*\| `([^`]+)` \|$")
+PROBE = {"tcp", "http", "exec", "timeout", "interval", "failures"}
+SECTIONS = {
+    "Any resource": Resource,
+    "Group": Group,
+    "Service": Service,
+    "filesystem": Filesystem,
+    "drbd": Drbd,
+    "keepalived": Keepalived,
+}
+
+
+def _blocks() -> Iterator[object]:
+    for page in PAGES:
+        for number, found in enumerate(BLOCK.findall(page.read_text()), 1):
+            text = dedent(found[1])
+            if text.startswith("resources:"):
+                yield pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}")
+
+
+def _section(title: str) -> str:
+    return REFERENCE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def _rows(title: str) -> list[tuple[str, str]]:
+    """Key and example of each row of the section's tables."""
+    return [match.groups() for line in _section(title).splitlines() if (match := ROW.match(line))]
+
+
+EXAMPLES = [
+    pytest.param(title, key, example, id=f"{title}-{key}") for title in SECTIONS for key, example in _rows(title)
+]
+
+
+@pytest.mark.parametrize("text", list(_blocks()))
+def test_every_example_of_a_configuration_is_one(text: str) -> None:
+    loaded = parse(text, "example.yaml")
+    plan, _ = compile_plan(loaded, HostFacts({}, strict=False))
+    assert not loaded.warnings
+    assert plan.units
+
+
+@pytest.mark.parametrize("title", list(SECTIONS))
+def test_the_reference_names_every_key_and_no_other(title: str) -> None:
+    model = SECTIONS[title]
+    own = (
+        {*model.model_fields, "type"}
+        if model is Resource
+        else set(model.model_fields) - {*Resource.model_fields, "type"}
+    )
+    assert {key for key, _ in _rows(title)} == own | (PROBE if model is Service else set())
+
+
+@pytest.mark.parametrize(("title", "key", "example"), EXAMPLES)
+def test_the_example_of_each_key_is_taken(title: str, key: str, example: str) -> None:
+    name = title if title in catalogue() else "mine"
+    keys = [example]
+    if title in ("Any resource", "Service") and key not in ("command", "unit", "type"):
+        keys.append("command: sleep infinity")
+    others = "  pgsql: {startup: true}\n"
+    text = f"resources:\n{others}  {name}:\n" + indent("\n".join(keys), "    ") + "\n"
+    assert name in parse(text, "example.yaml").config.mentioned
+
+
+def test_the_reference_names_the_catalogue_and_the_aliases() -> None:
+    names = _section("Names")
+    assert not [name for name in (*catalogue(), *ALIASES) if f"`{name}`" not in names]
+
+
+@pytest.mark.parametrize("model", list(SECTIONS.values()))
+def test_defaults_are_told(model: type[Resource]) -> None:
+    """Numbers and words that the model itself has as defaults stand in the row of their key."""
+    title = next(each for each, known in SECTIONS.items() if known is model)
+    for key, field in model.model_fields.items():
+        default = field.default
+        row = next((line for line in _section(title).splitlines() if line.startswith(f"| `{key}` |")), None)
+        if row and isinstance(default, str | int | float) and default != "" and key != "type":
+            shown = str(default).lower() if isinstance(default, bool) else f"{default}".removesuffix(".0")
+            assert shown in row.split(" | ")[2], (key, default)
+
+
+def test_the_architecture_names_every_module_of_the_agent() -> None:
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    modules = {file.stem for file in (ROOT / "escadm/agent").glob("*.py")} - {"__init__"}
+    assert modules == {match[1] for match in re.finditer(r"^\| `(\w+)` \|", page, re.MULTILINE)}
+
+
+def test_the_reference_names_every_file_of_the_run_directory() -> None:
+    page = (ROOT / "docs/reference/files.md").read_text()
+    paths = Paths()
+    properties = [name for name, each in vars(Paths).items() if isinstance(each, property) and name != "is_host"]
+    missing = [
+        str(path) for name in properties if (path := getattr(paths, name)).name not in page and str(path) not in page
+    ]
+    assert not missing
