@@ -25,15 +25,7 @@ from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.replication import Replica, why_unfit
 from escadm.core.role import Peer, gives_up, is_drained, reached
-from escadm.core.types import (
-    Kind,
-    Plan,
-    Role,
-    RoleChange,
-    SystemdSpec,
-    UnitState,
-    Vrrp,
-)
+from escadm.core.types import Kind, Plan, Role, RoleChange, SystemdSpec, Unit, UnitState, Vrrp
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.systemd import unit_exists
