@@ -9,12 +9,13 @@ from escadm.agent.node import Node
 from escadm.agent.tell import facts_of
 from escadm.core.graph import below
 from escadm.core.health import describe_unit
-from escadm.core.lifecycle import KILL_TIMEOUT, Life
+from escadm.core.lifecycle import Life
 from escadm.core.reconcile import WAITING
 from escadm.core.role import master_units
 from escadm.core.types import Kind, Plan, Role, UnitState, Vrrp
 from escadm.errors import Failed
 
+GOING = (UnitState.STOPPING, UnitState.KILLING)
 ELECTION = 4.0  # advertisement intervals: three, the skew, and a little
 
 
@@ -31,21 +32,23 @@ class Patience:
 
     async def until(self, true: Callable[[], bool], scope: Collection[str]) -> None:
         """Wait until ``true()``; raises Failed when one of ``scope`` turns out not to stop (attempts go on)."""
-        lives = self._node.stage.lives
-        before = {name: life.reason for name, life in lives.items()}
-
+        node = self._node
+        seen = dict(node.stage.lives)
         stuck: list[str] = []
 
-        def over() -> bool:
-            if true():
-                return True
-            stuck[:] = [name for name in scope if name in lives and _is_stuck(lives[name], before.get(name, ""))]
-            return bool(stuck)
+        def note(name: str, life: Life) -> None:
+            # On its way down a unit changes without getting anywhere only when an attempt has come to nothing.
+            before, seen[name] = seen.get(name), life
+            if name in scope and life.state in GOING and before is not None and before.state is life.state:
+                stuck.append(f"{name} cannot be stopped: {life.reason}")
 
-        await self._node.until(over)
-        if stuck:
-            reason = lives[stuck[0]].reason
-            raise Failed(f"{stuck[0]} cannot be stopped: {reason}", "it is still being tried; see: escadm status")
+        node.watchers.append(note)
+        try:
+            await node.until(lambda: true() or bool(stuck))
+        finally:
+            node.watchers.remove(note)
+        if stuck and not true():
+            raise Failed(stuck[0], "it is still being tried; see: escadm status")
 
     async def within(self, limit: float, true: Callable[[], bool]) -> bool:
         """Wait until ``true()``, at most ``limit`` seconds; whether it came true."""
@@ -123,12 +126,3 @@ class Patience:
             return f"{name} waits for the role: this node is {node.role}, and it runs on the primary"
         state, detail = describe_unit(facts_of(node), unit)
         return f"{name} {detail}" if detail else f"{name} is {state}"
-
-
-def _is_stuck(life: Life, before: str) -> bool:
-    """Whether an attempt to stop the unit has come to nothing, since its reason was ``before``."""
-    if life.state not in (UnitState.STOPPING, UnitState.KILLING) or not life.reason:
-        return False
-    tried = life.deadline - life.since if life.state is UnitState.KILLING and life.deadline is not None else 0.0
-    killed_in_vain = tried > 2.5 * KILL_TIMEOUT
-    return killed_in_vain if life.again else life.reason != before or killed_in_vain
