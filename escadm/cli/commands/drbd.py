@@ -7,14 +7,9 @@ from typing import Annotated
 
 import typer
 
-from escadm.actions.drbd_init import drbd_init
-from escadm.actions.drbd_resolve import drbd_resolve, why_not_resolve
 from escadm.cli.output import say
 from escadm.cli.session import session
 from escadm.errors import Failed, Usage
-from escadm.system.host import Host
-from escadm.system.net import host_facts
-from escadm.system.replication import read_replica
 
 app = typer.Typer(
     help="The replicated volume: its first installation, and the end of a split brain.",
@@ -36,6 +31,10 @@ def init(
     ] = None,
 ) -> None:
     """Prepare this node's disk for replication: first on both nodes, then with --primary on one."""
+    from escadm.actions.drbd_init import drbd_init  # noqa: PLC0415 - pydantic, which --help need not load
+    from escadm.system.host import Host  # noqa: PLC0415
+    from escadm.system.net import host_facts  # noqa: PLC0415
+
     here = session(context)
     here.require_root("prepare a disk")
     if not here.paths.is_host:
@@ -52,6 +51,9 @@ def resolve(
     yes: Annotated[str | None, typer.Option(metavar="TEXT", help="The consent, word for word, for scripts.")] = None,
 ) -> None:
     """End a split brain: this node gives up its changes and takes the peer's data."""
+    from escadm.actions.drbd_resolve import drbd_resolve, why_not_resolve  # noqa: PLC0415
+    from escadm.system.replication import read_replica  # noqa: PLC0415
+
     here = session(context)
     here.require_root("decide about data")
     if not discard_local:
