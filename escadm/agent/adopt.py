@@ -36,7 +36,7 @@ def adopt(node: Node, memory: Memory) -> None:
     for name, leader in leaders(mark_prefix(node.paths)).items():
         if name not in known:
             log.warning("%s: found running (pid %d), not written down by the last agent", name, leader.pid)
-            _try(node, _stray(node, name, leader))
+            _try(node, _stray(node, name, leader, fresh=bool(memory.units)))
     _learn_role(node)
 
 
@@ -48,11 +48,13 @@ def _try(node: Node, memory: UnitMemory) -> None:
         log.exception("%s: a defect of ours: not adopted", memory.name)
 
 
-def _stray(node: Node, name: str, leader: ProcessId) -> UnitMemory:
-    """A service that the last agent had started, but not yet written down when it ended."""
+def _stray(node: Node, name: str, leader: ProcessId, *, fresh: bool) -> UnitMemory:
+    """A service that nobody wrote down. ``fresh``: the rest is, so it had only just been started; otherwise all that
+    was written is lost, and what stands on it would go down if it did not count as running.
+    """
     unit = node.plan.units.get(name, Unit(name, Kind.PROCESS, spec=ProcessSpec(())))
     now = asyncio.get_running_loop().time()
-    life = Life(UnitState.STARTING, now, now + unit.start_timeout)
+    life = Life(UnitState.STARTING, now, now + unit.start_timeout) if fresh else Life(UnitState.RUNNING, now)
     return remember(unit, life, leader, stale=False)
 
 

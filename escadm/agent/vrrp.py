@@ -1,8 +1,8 @@
 """keepalived under supervision: its events in order, its fitness file, its process.
 
 keepalived proposes a role through its notify FIFO. We own the FIFO (it outlives keepalived and the agent, and what
-is written while nobody reads is kept), read it line by line, and let the newest word count once it has stood for
-SETTLE seconds: when somebody removes the VIP, keepalived says BACKUP and, 5 ms later, MASTER again.
+is written while nobody reads is kept), read it line by line, and let the newest word count, SETTLE seconds
+after the first that has not: when somebody removes the VIP, keepalived says BACKUP and, 5 ms later, MASTER again.
 """
 
 from __future__ import annotations

@@ -197,14 +197,18 @@ def mark_of(pid: int) -> str | None:
 
 
 def leaders(prefix: str) -> dict[str, ProcessId]:
-    """Session leaders whose mark begins with ``prefix``, by the rest of the mark: what a killed agent left running."""
+    """Session leaders whose mark begins with ``prefix``, by the rest of the mark: what a killed agent left running.
+
+    The oldest of each mark: a service's children may lead sessions of their own (PostgreSQL's all do).
+    """
     found: dict[str, ProcessId] = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit():
             mark = mark_of(int(entry.name))
             stat = _stat(int(entry.name)) if mark and mark.startswith(prefix) else None
             if mark and stat and stat.session == stat.pid and stat.state not in "ZX":
-                found[mark.removeprefix(prefix)] = ProcessId(stat.pid, stat.start, boot_id())
+                name, process = mark.removeprefix(prefix), ProcessId(stat.pid, stat.start, boot_id())
+                found[name] = min(found.get(name, process), process, key=lambda each: (each.start, each.pid))
     return found
 
 

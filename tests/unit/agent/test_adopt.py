@@ -1,0 +1,381 @@
+"""Taking over: a node that finds what an earlier agent left, state by state, with real processes."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from escadm.agent import adopt as adopt_module
+from escadm.agent.adopt import adopt
+from escadm.agent.memory import Memory, UnitMemory, remember
+from escadm.agent.node import Node
+from escadm.agent.service import mark_prefix
+from escadm.core.lifecycle import Life
+from escadm.core.types import (
+    Alive,
+    FilesystemSpec,
+    KeepalivedSpec,
+    Kind,
+    Notify,
+    Plan,
+    ProcessSpec,
+    Role,
+    Unit,
+    UnitState,
+    Vrrp,
+)
+from escadm.paths import Paths
+from escadm.system.process import ProcessId, command_name, is_alive, mark_of, spawn
+from tests.unit.agent.test_service import DAEMON
+from tests.unit.agent.world import plan, python, run, status, unit, wait_for
+
+PGSQL = unit("pgsql")
+
+
+class Past:
+    """What an earlier agent has left: processes, and what it wrote down of them."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.units: dict[str, UnitMemory] = {}
+        self.children: list[subprocess.Popen[bytes]] = []
+
+    def process(self, planned: Unit) -> ProcessId:
+        assert isinstance(planned.spec, ProcessSpec)
+        child, leader = spawn(
+            planned.spec,
+            mark=mark_prefix(self.paths) + planned.name,
+            log=self.paths.root / "log",
+            environment={"AT": str(self.paths.root)},
+        )
+        self.children.append(child)
+        while mark_of(leader.pid) is None:  # the kernel shows the environment a moment after exec
+            assert child.poll() is None
+        return leader
+
+    def of(self, planned: Unit, life: Life, leader: ProcessId | None, *, stale: bool = False) -> None:
+        self.units[planned.name] = remember(planned, life, leader, stale=stale)
+
+    def running(self, planned: Unit, state: UnitState = UnitState.RUNNING, **more: object) -> ProcessId:
+        now = asyncio.get_running_loop().time()
+        leader = self.process(planned)
+        self.of(planned, replace(Life(state, now - 5, now + 60), **more), leader)  # type: ignore[arg-type]
+        return leader
+
+    @property
+    def memory(self) -> Memory:
+        return Memory(units=self.units)
+
+
+@pytest.fixture
+def past(paths: Paths) -> Iterator[Past]:
+    left = Past(paths)
+    yield left
+    for child in left.children:
+        child.kill()
+        child.wait()
+
+
+@asynccontextmanager
+async def successor(past: Past, planned: Plan, memory: Memory | None = None) -> AsyncIterator[Node]:
+    """The next agent's node, after its first turns."""
+    node = Node(past.paths, planned, memory or past.memory)
+    adopt(node, memory or past.memory)
+    node.wake()
+    try:
+        yield node
+    finally:
+        await node.stop_for_good()
+        node.end()
+
+
+async def settled(node: Node) -> None:
+    async with asyncio.timeout(10):
+        await node.until(node.is_settled)
+
+
+def leader_of(node: Node, name: str = "pgsql") -> ProcessId | None:
+    return node.stage.drivers[name].leader
+
+
+@pytest.mark.parametrize("state", [UnitState.RUNNING, UnitState.STARTING])
+def test_what_is_up_goes_on(past: Past, state: UnitState) -> None:
+    async def work() -> None:
+        leader = past.running(PGSQL, state, restarts=2)
+        async with successor(past, plan(PGSQL)) as node:
+            await settled(node)
+            assert leader_of(node) == leader
+            assert is_alive(leader)
+            (told,) = status(past.paths)["resources"]
+            assert (told["state"], told["pgid"], told["restarts"]) == ("running", leader.pid, 2)
+            assert told["since"]
+        assert not is_alive(leader)
+
+    run(work())
+
+
+def test_new_limits_count_without_a_restart(past: Past) -> None:
+    async def work() -> None:
+        leader = past.running(PGSQL)
+        async with successor(past, plan(replace(PGSQL, stop_timeout=3.0))) as node:
+            await settled(node)
+            assert leader_of(node) == leader
+            assert node.stage.units["pgsql"].stop_timeout == 3.0
+
+    run(work())
+
+
+@pytest.mark.parametrize("state", [UnitState.STOPPING, UnitState.KILLING])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_was_going_goes_and_comes_back_if_it_is_wanted(past: Past, state: UnitState, again: bool) -> None:
+    async def work() -> None:
+        leader = past.running(PGSQL, state, again=again, streak=int(again))
+        async with successor(past, plan(PGSQL)) as node:
+            await wait_for(lambda: not is_alive(leader))
+            await settled(node)
+            assert leader_of(node) != leader
+
+    run(work())
+
+
+def test_past_deadline_is_due_at_once(past: Past) -> None:
+    slow = unit("pgsql", ready=Alive(600), start_timeout=600)
+
+    async def work() -> None:
+        now = asyncio.get_running_loop().time()
+        leader = past.process(slow)
+        past.of(slow, Life(UnitState.STARTING, now - 700, now - 100), leader)
+        async with successor(past, plan(slow)) as node:
+            await wait_for(lambda: node.stage.lives["pgsql"].streak == 1)
+            assert node.stage.lives["pgsql"].reason == "was not ready within 600 s"
+
+    run(work())
+
+
+def test_service_that_was_to_notify_starts_anew(past: Past) -> None:
+    notifying = unit("pgsql", ready=Notify(), start_timeout=30)
+
+    async def work() -> None:
+        leader = past.running(notifying, UnitState.STARTING)
+        async with successor(past, plan(notifying)) as node:
+            await wait_for(lambda: not is_alive(leader))
+            await wait_for(lambda: leader_of(node) not in (None, leader))
+
+    run(work())
+    past.units.clear()
+
+    async def ready() -> None:
+        leader = past.running(notifying)
+        async with successor(past, plan(notifying)) as node:
+            await settled(node)
+            assert leader_of(node) == leader
+
+    run(ready())
+
+
+def test_failures_are_remembered(past: Past) -> None:
+    async def work() -> None:
+        now = asyncio.get_running_loop().time()
+        failed = Life(UnitState.FAILED, now, now + 60, 4, now - 20, 4, "exited with code 3", True)
+        past.of(PGSQL, failed, ProcessId(1, 1, "x"))
+        past.of(unit("mona"), replace(failed, state=UnitState.BACKOFF, deadline=now - 1, failed=False), None)
+        past.of(unit("etsi"), replace(failed, state=UnitState.STOPPED, deadline=None), None)
+        past.of(unit("gone"), failed, None)
+        async with successor(past, plan(PGSQL, unit("mona"), unit("etsi"))) as node:
+            await wait_for(lambda: node.state("mona") is UnitState.RUNNING)
+            assert node.stage.lives["pgsql"] == failed
+            assert node.stage.lives["mona"].streak == 4
+            assert node.failing() == ["etsi", "pgsql"]
+            assert "gone" not in node.stage.lives
+            assert status(past.paths)["text"].endswith("Failed: pgsql exited with code 3")
+
+    run(work())
+
+
+def test_what_ended_meanwhile_is_a_failure_and_starts_again(past: Past) -> None:
+    async def work() -> None:
+        leader = past.running(PGSQL)
+        past.children[0].kill()
+        past.children[0].wait()
+        past.of(PGSQL, Life(UnitState.RUNNING), leader)
+        async with successor(past, plan(PGSQL)) as node:
+            await wait_for(lambda: node.stage.lives["pgsql"].restarts == 1)
+            assert "its code is not known" in node.stage.lives["pgsql"].reason
+            await settled(node)
+
+    run(work())
+
+
+def test_start_that_never_came_to_a_process_is_made_anew(past: Past) -> None:
+    async def work() -> None:
+        past.of(PGSQL, Life(UnitState.STARTING), None)
+        async with successor(past, plan(PGSQL)) as node:
+            await settled(node)
+
+    run(work())
+
+
+def test_changed_definition_goes_round_and_a_removed_one_ends(past: Past) -> None:
+    async def work() -> None:
+        changed, removed = past.running(PGSQL), past.running(unit("mona"))
+        other = unit("pgsql", "sleep", "601")
+        async with successor(past, plan(other)) as node:
+            await settled(node)
+            assert leader_of(node) not in (None, changed)
+            await wait_for(lambda: not is_alive(changed) and not is_alive(removed))
+
+    run(work())
+
+
+def test_stopped_node_stays_stopped(past: Past) -> None:
+    async def work() -> None:
+        leader = past.running(PGSQL)
+        async with successor(past, plan(PGSQL), replace(past.memory, active=False)) as node:
+            await wait_for(lambda: not is_alive(leader))
+            await node.until(node.is_down)
+            assert status(past.paths)["text"] == "ESC Stopped"
+
+    run(work())
+
+
+# --- by the mark alone ------------------------------------------------------------------------------------------
+
+
+def test_what_nobody_wrote_down_is_found(past: Past, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        leader, stranger = past.process(PGSQL), past.process(unit("of-an-older-plan"))
+        async with successor(past, plan(PGSQL), Memory()) as node:
+            await settled(node)
+            assert leader_of(node) == leader
+            await wait_for(lambda: not is_alive(stranger))
+
+    run(work())
+    assert "pgsql: found running" in caplog.text
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_child_with_a_session_of_its_own_is_not_the_leader(past: Past, known: bool) -> None:
+    daemon = python("pgsql", DAEMON)
+
+    async def work() -> None:
+        leader = past.running(daemon)
+        await wait_for(lambda: (past.paths.root / "daemon").exists() and (past.paths.root / "daemon").read_text())
+        child = int((past.paths.root / "daemon").read_text())
+        assert os.getsid(child) == child
+        async with successor(past, plan(daemon), None if known else Memory()) as node:
+            await settled(node)
+            assert leader_of(node) == leader
+            assert is_alive(leader)
+            assert node.stage.lives["pgsql"].restarts == 0
+            os.kill(child, 9)
+            for _ in range(20):
+                await node.until(lambda: True)
+            assert node.is_settled()
+
+    run(work())
+
+
+def test_command_that_still_asked_is_swept(past: Past) -> None:
+    async def work() -> None:
+        leader, asking = past.running(PGSQL), past.process(unit("pgsql:check"))
+        async with successor(past, plan(PGSQL)) as node:
+            await wait_for(lambda: not is_alive(asking))
+            await settled(node)
+            assert leader_of(node) == leader
+            assert [each["name"] for each in status(past.paths)["resources"]] == ["pgsql"]
+
+    run(work())
+
+
+# --- without a process, and keepalived ------------------------------------------------------------------------------
+
+
+def test_groups_folders_and_mounts(past: Past) -> None:
+    folder = Unit("filesystem", Kind.FILESYSTEM, spec=FilesystemSpec("/db"))
+    lost = Unit("scratch", Kind.FILESYSTEM, spec=FilesystemSpec("/scratch", "/dev/nonexistent"))
+    group = Unit("esc_service", Kind.GROUP, ("filesystem",))
+
+    async def work() -> None:
+        for each in (folder, group, lost):
+            past.of(each, Life(UnitState.RUNNING), None)
+        async with successor(past, plan(folder, group)) as node:
+            assert node.state("scratch") is UnitState.STOPPED
+            await settled(node)
+            assert node.state("esc_service") is UnitState.RUNNING
+
+    run(work())
+
+
+def test_one_that_cannot_be_taken_over_does_not_keep_the_agent_from_the_others(
+    past: Past, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    restore = adopt_module.restore_unit
+
+    def breaks(memory: UnitMemory, planned: Unit | None) -> tuple[Unit, bool]:
+        if memory.name == "mona":
+            raise RuntimeError("boom")
+        return restore(memory, planned)
+
+    monkeypatch.setattr(adopt_module, "restore_unit", breaks)
+
+    async def work() -> None:
+        past.of(unit("mona"), Life(UnitState.RUNNING), None)
+        leader = past.running(PGSQL)
+        async with successor(past, plan(PGSQL, unit("mona"))) as node:
+            await settled(node)
+            assert leader_of(node) == leader
+
+    run(work())
+    assert "mona: a defect of ours: not adopted" in caplog.text
+
+
+VRRP = KeepalivedSpec(ip_address("192.0.2.1"), "lo", "lo", 51)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_keepalived_is_up_without_another_word(past: Past, known: bool) -> None:
+    """It says nothing new on a standby that stays one."""
+    deaf = "import signal, time; signal.signal(signal.SIGHUP, signal.SIG_IGN); open('%s/up', 'w'); time.sleep(600)"
+    stand_in = unit("keepalived", sys.executable, "-S", "-c", deaf % past.paths.root)
+    planned = Unit("keepalived", Kind.KEEPALIVED, spec=VRRP, start_timeout=0.5)
+
+    async def work() -> None:
+        leader = past.process(stand_in)
+        await wait_for((past.paths.root / "up").exists)
+        assert command_name(leader.pid)
+        now = asyncio.get_running_loop().time()
+        if known:
+            past.of(planned, Life(UnitState.STARTING, now, now + 0.5), leader)
+        async with successor(past, replace(plan(planned), keepalived=VRRP)) as node:
+            await settled(node)
+            assert (node.vrrp, node.role) == (Vrrp.BACKUP, Role.BACKUP)
+            assert leader_of(node, "keepalived") == leader
+            assert past.paths.role.read_text() == "BACKUP\n"
+
+    run(work())
+
+
+def test_word_that_came_while_nobody_listened_counts(past: Past) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGHUP, signal.SIG_IGN); open('%s/up', 'w'); time.sleep(600)"
+    planned = Unit("keepalived", Kind.KEEPALIVED, spec=VRRP)
+    os.mkfifo(past.paths.fifo)
+    keepalived = os.open(past.paths.fifo, os.O_RDWR | os.O_NONBLOCK)
+    os.write(keepalived, b'INSTANCE "ESC" MASTER 250\nINSTANCE "ESC" FAULT 250\n')
+
+    async def work() -> None:
+        leader = past.process(unit("keepalived", sys.executable, "-S", "-c", deaf % past.paths.root))
+        await wait_for((past.paths.root / "up").exists)
+        past.of(planned, Life(UnitState.RUNNING), leader)
+        async with successor(past, replace(plan(planned), keepalived=VRRP)) as node:
+            assert node.vrrp is Vrrp.FAULT
+            await settled(node)
+            assert node.role is Role.FAULT
+
+    run(work())
+    os.close(keepalived)

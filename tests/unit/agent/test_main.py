@@ -1,0 +1,172 @@
+"""The agent as a process of its own: its end in order, its end by force, its sign of life, its files."""
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from escadm.agent import main as main_module
+from escadm.agent.main import _beat
+from escadm.paths import Paths
+from escadm.system.alive import beat_age, holder
+from tests.unit.agent.world import run, status, wait_for
+
+CONFIG = """\
+resources:
+  web:
+    command: sleep 600
+  mail:
+    command: sleep 601
+    depend_on: web
+"""
+PATIENCE = 20.0
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"in vain: {what}"
+        time.sleep(0.01)
+
+
+class Agent:
+    """``escadm agent`` below a root, one after the other."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.process: subprocess.Popen[bytes] | None = None
+        paths.config.parent.mkdir(parents=True)
+        paths.config.write_text(CONFIG)
+
+    def start(self, **more: Any) -> subprocess.Popen[bytes]:
+        self.process = self.launch(**more)
+        until(lambda: self.text == "ESC Standalone Healthy", "a healthy agent")
+        return self.process
+
+    def launch(self, **more: Any) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "escadm", "--root", str(self.paths.root), "agent"]
+        return subprocess.Popen(argv, stderr=subprocess.DEVNULL, **more)
+
+    def end(self, number: int) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    @property
+    def text(self) -> str:
+        """The status, if it is the word of the agent that runs now."""
+        if not self.paths.status.exists() or self.process is None:
+            return ""
+        told = status(self.paths)
+        return str(told["text"]) if told["agent"]["pid"] == self.process.pid else ""
+
+    @property
+    def pgids(self) -> dict[str, int]:
+        return {each["name"]: each["pgid"] for each in status(self.paths)["resources"] if each["pgid"]}
+
+    @property
+    def log(self) -> str:
+        return self.paths.log.read_text()
+
+
+@pytest.fixture
+def agent(paths: Paths) -> Iterator[Agent]:
+    paths.run.rmdir()
+    made = Agent(paths)
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.process.kill()
+        made.process.wait()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_sigterm_ends_in_order(agent: Agent) -> None:
+    agent.start()
+    pgids = agent.pgids
+    assert set(pgids) == {"web", "mail"}
+    assert agent.end(signal.SIGTERM) == 0
+    assert not [pid for pid in pgids.values() if Path(f"/proc/{pid}").exists()]
+    assert status(agent.paths)["text"] == "ESC Stopped"
+    assert not agent.paths.state.exists()
+    assert not agent.paths.control.exists()
+    assert holder(agent.paths.lock) is None
+    lines = [line.split(" ", 2)[2] for line in agent.log.splitlines()]
+    assert lines[-1] == "escadm ends"
+    assert "Traceback" not in agent.log
+    stopped = [line.split(":")[0] for line in lines if ": stopped" in line]
+    assert stopped.index("mail") < stopped.index("web")
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_killed_agent_leaves_services_that_the_next_one_takes_over(agent: Agent, forgotten: bool) -> None:
+    agent.start()
+    pgids = agent.pgids
+    agent.end(signal.SIGKILL)
+    if forgotten:
+        agent.paths.state.unlink()
+    agent.start()
+    assert agent.pgids == pgids
+    os.kill(pgids["web"], signal.SIGKILL)
+    until(lambda: agent.pgids.get("web") not in (None, pgids["web"]) and "mail" in agent.pgids, "a new web")
+    until(lambda: agent.text == "ESC Standalone Healthy", "health")
+    assert agent.pgids["mail"] != pgids["mail"]
+    assert agent.end(signal.SIGTERM) == 0
+    assert "Traceback" not in agent.log
+
+
+def test_files_are_for_whom_they_are_for_under_any_umask(agent: Agent) -> None:
+    agent.start(umask=0o077)
+    paths = agent.paths
+    assert {path: mode(path) for path in (paths.run, paths.status, paths.role, paths.lock, paths.beat)} == {
+        paths.run: 0o755,
+        paths.status: 0o644,
+        paths.role: 0o644,
+        paths.lock: 0o644,
+        paths.beat: 0o644,
+    }
+    assert (mode(paths.state), mode(paths.control)) == (0o600, 0o600)
+    assert mode(paths.log_directory / "web.log") == 0o640
+    assert agent.end(signal.SIGTERM) == 0
+
+
+def test_second_agent_and_a_bad_configuration_disturb_nothing(agent: Agent) -> None:
+    agent.start()
+    pgids = agent.pgids
+    assert agent.launch().wait(PATIENCE) == 1
+    agent.paths.config.write_text("resources: [")
+    agent.end(signal.SIGKILL)
+    assert agent.launch().wait(PATIENCE) == 6
+    assert all(Path(f"/proc/{pid}").exists() for pid in pgids.values())
+    agent.paths.config.write_text(CONFIG)
+    agent.start()
+    assert agent.pgids == pgids
+    assert agent.end(signal.SIGINT) == 0
+
+
+def test_sign_of_life_comes_back(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(main_module, "BEAT_INTERVAL", 0.01)
+
+    async def work() -> None:
+        beat = asyncio.get_running_loop().create_task(_beat(paths))
+        await wait_for(lambda: beat_age(paths.beat) is not None)
+        paths.beat.unlink()
+        paths.run.rmdir()
+        await wait_for(lambda: caplog.records)
+        paths.run.mkdir()
+        await wait_for(lambda: beat_age(paths.beat) is not None)
+        beat.cancel()
+
+    run(work())
