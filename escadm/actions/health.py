@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ from escadm.system.host import Host
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
 from escadm.system.probe import probe
-from escadm.system.process import command_name, service_environment
+from escadm.system.process import command_name, pids_of, service_environment
 
 ENOUGH_SHARE = 0.05
 ENOUGH_BYTES = 1 << 30
@@ -129,6 +130,7 @@ def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, facts: HostFacts,
     spec = plan.keepalived
     if spec is not None:
         yield _Check("keepalived", partial(_keepalived, paths))
+        yield _Check("keepalived of others", partial(_others, paths))
         yield _Check("virtual address", partial(_virtual_address, spec, snapshot.role))
         for peer in spec.unicast_peers:
             yield _Check(f"peer {peer}", partial(_ping, peer, facts, host))
@@ -140,6 +142,18 @@ def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, facts: HostFacts,
             yield _Check(unit.name, partial(_mount, unit.spec, snapshot.role, paths))
         elif unit.name in up and isinstance(unit.spec, ProcessSpec | SystemdSpec):
             yield _Check(unit.name, partial(_service, unit, unit.spec, up[unit.name]))
+
+
+def _others(paths: Paths) -> str:
+    """A keepalived that the agent did not start stands for the same VIP behind its back."""
+    ours = set()
+    for file in (paths.keepalived_pid, paths.vrrp_pid):
+        with suppress(OSError, ValueError):
+            ours.add(int(file.read_text()))
+    found = [pid for pid in pids_of("keepalived") if pid not in ours]
+    if found:
+        raise Failed(f"another one runs (pid {found[0]}): systemctl disable --now keepalived")
+    return "none"
 
 
 def _keepalived(paths: Paths) -> str:

@@ -14,7 +14,10 @@ from escadm.agent.attempt import Attempts
 from escadm.agent.control import Control
 from escadm.agent.memory import load
 from escadm.agent.node import Node
+from escadm.agent.publish import publish_role
 from escadm.agent.verbs import Verbs
+from escadm.core.types import Role
+from escadm.errors import EscadmError
 from escadm.log import get, set_up
 from escadm.paths import Paths
 from escadm.system.alive import acquire, write_beat
@@ -39,7 +42,14 @@ def main(paths: Paths, debug: bool = False) -> int:
     lock = acquire(paths.lock)
     write_beat(paths.beat)
     host = Host()
-    prepared = prepare(paths, host_facts(paths), host)
+    try:
+        prepared = prepare(paths, host_facts(paths), host)
+    except EscadmError as error:
+        for line in str(error).splitlines():
+            log.error("cannot begin: %s", line)  # noqa: TRY400 - mistakes of the file, not ours
+        if load(paths).role is None and paths.role.exists():  # a word of the last boot: nothing of it runs
+            publish_role(Role.FAULT, paths)
+        raise
     for warning in prepared.warnings:
         log.warning("%s", warning)
     commit(prepared, host)
@@ -68,6 +78,7 @@ async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP means nothing here: the command is escadm reload")
     beat = loop.create_task(_beat(paths))
     node.wake()
     tell_systemd("READY=1")

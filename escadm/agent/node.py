@@ -79,7 +79,8 @@ class Node:
         self._absent = frozenset(
             name
             for name, spec in specs.items()
-            if isinstance(spec, SystemdSpec) and not unit_exists(spec.unit, self.paths)
+            if isinstance(spec, SystemdSpec)
+            and (not unit_exists(spec.unit, self.paths) or (spec.implied and not plan.units[name].mentioned))
         )
         self._connect()
         self.wake()
@@ -167,9 +168,13 @@ class Node:
 
     @property
     def unfit(self) -> str:
-        """Why the data here must not be served, as far as the volume is up; empty when it may."""
-        is_up = self.plan.drbd is not None and self.state("drbd") is UnitState.RUNNING and self.replica is not None
-        return why_unfit(self.replica) if is_up else ""
+        """Why the data here must not be served, or cannot be; empty when it may, and while that is not known yet."""
+        life = self.stage.lives.get("drbd")
+        if self.plan.drbd is None or life is None:
+            return ""
+        if life.state is UnitState.RUNNING:
+            return why_unfit(self.replica) if self.replica else ""
+        return f"drbd {life.reason}" if life.streak else ""
 
     def _begin(self, target: Role, cause: str) -> None:
         if target.value != (self.journal.target or self.role):

@@ -98,6 +98,7 @@ class Patience:
             return lambda: True
         limit = ELECTION * spec.advert_interval
         loop = asyncio.get_running_loop()
+        begun = loop.time()
 
         def decided() -> bool:
             if "keepalived" not in node.goal:
@@ -108,8 +109,9 @@ class Patience:
             if node.vrrp is Vrrp.MASTER:
                 return node.role is Role.MASTER
             peer_has_it = node.peer is not None and node.peer.heard and node.peer.vrrp is Vrrp.MASTER
-            left = life.since + limit - loop.time()
-            if node.vrrp is Vrrp.BACKUP and not peer_has_it and left > 0:
+            in_fault = node.vrrp is Vrrp.FAULT and not node.release  # keepalived is about to be told that it is over
+            left = (begun if in_fault else life.since) + limit - loop.time()
+            if (in_fault or (node.vrrp is Vrrp.BACKUP and not peer_has_it)) and left > 0:
                 loop.call_later(left + 0.01, node.wake)
                 return False
             return True

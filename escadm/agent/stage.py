@@ -52,11 +52,20 @@ class Stage:
             self.apply(step.name, Event.START)
 
     def redefine(self, plan: Plan) -> None:
-        """Let running units go on by the new plan, unless the change asks for a restart; keepalived takes SIGHUP."""
+        """Let running units go on by the new plan, unless the change asks for a restart; keepalived takes SIGHUP.
+
+        The failures of what has changed are forgotten: they were another definition's.
+        """
+        mended: list[str] = []
         for name, unit in self.units.items():
             planned = plan.units.get(name)
-            if planned is not None and (unit.same_process(planned) or planned.kind is Kind.KEEPALIVED):
+            if planned is None:
+                continue
+            if unit.same_process(planned) or planned.kind is Kind.KEEPALIVED:
                 self.units[name] = planned
+            else:
+                mended.append(name)
+        self.reset(mended)
 
     def apply(self, name: str, event: Event, reason: str = "") -> None:
         """Feed one event to the unit, and have its driver do what the table says; the reason becomes one line."""

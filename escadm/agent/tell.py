@@ -34,6 +34,7 @@ def facts_of(node: Node) -> Facts:
         vip_here=seen,
         release=node.release,
         replica=node.replica,
+        unfit=node.unfit,
         pairing=pairing_of(node),
     )
 

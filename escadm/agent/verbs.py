@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.node import Node
-from escadm.agent.patience import Patience, needs_of
+from escadm.agent.patience import ELECTION, Patience, needs_of
 from escadm.agent.vrrp import Keepalived
 from escadm.core.change import PAIRED_STEPS, classify
 from escadm.core.graph import above, below
@@ -28,6 +28,7 @@ from escadm.system.net import host_facts
 Say = Callable[[Mapping[str, object]], None]
 
 TAKES_OVER_WITHIN = 10.0
+NOBODY = "nobody took the role over: this node stands for it again"
 
 PAIRED = f"both nodes must change together: {'; '.join(PAIRED_STEPS)}"
 
@@ -200,12 +201,14 @@ class Verbs:
         try:
             primary = master_units(node.plan, node.stage.live())
             await self._patience.until(lambda: node.is_drained() or node.vrrp is not Vrrp.MASTER, primary)
-            if not await self._patience.within(TAKES_OVER_WITHIN, self._peer_has_taken_over):
-                raise Failed(f"nobody took the role over within {TAKES_OVER_WITHIN:g} s: this node stands for it again")
+            if not await self._patience.within(TAKES_OVER_WITHIN, self._peer_has_taken_over) and node.peer is not None:
+                raise Failed(NOBODY)
         finally:
             node.switchover = ""
             node.wake()
         await self._patience.within(TAKES_OVER_WITHIN, lambda: node.role is Role.BACKUP or node.vrrp is Vrrp.MASTER)
+        if node.peer is None:
+            return await self._given_up_to_somebody()
         patience = sum(unit.start_timeout for unit in node.plan.units.values())
         settled = await self._patience.within(
             patience, lambda: self._peer_is_settled() or not self._peer_has_taken_over()
@@ -214,6 +217,14 @@ class Verbs:
             raise Failed("the peer took the role and lost it again", "see: escadm status")
         left = "" if settled else "; not all of it runs there yet"
         return f"the primary is now {node.peer.address}, after {time.monotonic() - began:.1f} s{left}"
+
+    async def _given_up_to_somebody(self) -> str:
+        """The end of a switchover without a known peer: the role comes back by itself if nobody wanted it."""
+        spec = self._node.plan.keepalived
+        election = ELECTION * spec.advert_interval if spec else 0.0
+        if await self._patience.within(election, lambda: self._node.vrrp is Vrrp.MASTER):
+            raise Failed(NOBODY)
+        return "the role was given up; who has it now is not known here, as the peer's address is not"
 
     def _peer_is_settled(self) -> bool:
         return self._node.peer is not None and self._node.peer.settled

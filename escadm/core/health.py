@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from escadm.core.lifecycle import Life
+from escadm.core.lifecycle import FAILURE_LIMIT, Life
 from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
-from escadm.core.replication import Replica, degradation, why_unfit
+from escadm.core.replication import Replica, degradation
 from escadm.core.role import Peer
 from escadm.core.types import (
     PROMOTION,
@@ -28,7 +28,11 @@ ROLE_NAMES = {Role.MASTER: "Master", Role.BACKUP: "Backup", Role.STANDALONE: "St
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that a verdict rests on. ``vip_here`` None = not looked at. ``release``: why the role is given up."""
+    """Everything that a verdict rests on.
+
+    ``vip_here`` None = not looked at. ``release``: why the role is given up. ``unfit``: why the data here must not be
+    served.
+    """
 
     plan: Plan
     intent: Intent
@@ -39,6 +43,7 @@ class Facts:
     vip_here: bool | None = None
     release: str = ""
     replica: Replica | None = None
+    unfit: str = ""
     pairing: Mapping[str, str] = field(default_factory=dict)
 
     def life(self, name: str) -> Life:
@@ -98,8 +103,8 @@ def _failures(facts: Facts) -> tuple[str, ...]:
         for name, life in facts.lives.items()
         if life.state in stuck and life.reason and not life.again and not life.failed and not life.streak
     ]
-    unfit = why_unfit(_replica(facts)) if _replica(facts) else ""
-    found += [unfit] if unfit else []
+    found += [f"{name} {facts.life(name).reason}" for name in facts.plan.units if _holds_back(facts, name)]
+    found += [facts.unfit] if facts.unfit and facts.unfit not in found else []
     found += _split(facts)
     if facts.role is Role.FAULT and not facts.release and not found:
         found += ["keepalived reports a fault (see its log)"] if facts.vrrp is Vrrp.FAULT else []
@@ -110,6 +115,17 @@ def _replica(facts: Facts) -> Replica | None:
     """The volume, as far as it is up."""
     up = facts.plan.drbd is not None and facts.life("drbd").state is UnitState.RUNNING
     return facts.replica if up else None
+
+
+def _holds_back(facts: Facts, name: str) -> bool:
+    """Whether a unit that has no verdict, being kept up for ever, fails again and again below what should run."""
+    life = facts.life(name)
+    again = life.streak >= FAILURE_LIMIT and life.state is not UnitState.RUNNING
+    needed = any(
+        name in unit.needs and unit.kind is not Kind.GROUP and other in goal(facts.plan, facts.intent)
+        for other, unit in facts.plan.units.items()
+    )
+    return facts.plan.units[name].run_forever and again and needed
 
 
 def has_failed(facts: Facts, name: str) -> bool:

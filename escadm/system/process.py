@@ -84,6 +84,19 @@ def command_name(pid: int) -> str:
         return ""
 
 
+def pids_of(command: str) -> list[int]:
+    """The processes with this command name in our network namespace: a container's are its own affair."""
+    pids = sorted(int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    return [pid for pid in pids if command_name(pid) == command and _network(pid) == _network(os.getpid())]
+
+
+def _network(pid: int) -> str | None:
+    try:
+        return str((PROC / str(pid) / "ns/net").readlink())
+    except OSError:
+        return None
+
+
 def open_pidfd(process: ProcessId) -> int | None:
     """A descriptor that becomes readable when the process ends; None when it has ended already."""
     try:
