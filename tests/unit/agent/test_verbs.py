@@ -457,9 +457,9 @@ def test_stop_and_an_unsettled_peer_keep_no_switchover_waiting(paths: Paths, mon
             switchover = await played.ask("switchover")
             await wait_for(lambda: paths.fitness.read_text() == "-254\n")
             assert await played.done("switchover") == (1, "a switchover is under way already")
+            node._on_vrrp(Vrrp.STOP)
             link.peer = Peer("192.0.2.9", True, Vrrp.MASTER, Role.MASTER, True, True)
             assert await played.done("stop") == (0, "stopped")
-            node._on_vrrp(Vrrp.STOP)
             assert (await switchover.outcome())["code"] == 0
 
     run(work())
