@@ -173,7 +173,7 @@ def test_failure_is_told_with_where_to_look(paths: Paths) -> None:
         (b'{"do": "dance"}\n', 2, "knows no request 'dance'"),
         (b'{"do": ["stop"]}\n', 2, "knows no request ['stop']"),
         (b'{"do": {"stop": 1}}\n', 2, "knows no request {'stop': 1}"),
-        (b'{"do": "stop", "resources": ["mone"]}\n', 2, "there is no resource mone"),
+        (b'{"do": "stop", "resources": ["nomad"]}\n', 2, "there is no resource nomad"),
         (b'{"do": "stop", "resources": [["mona"]]}\n', 2, "there is no resource ['mona']"),
         (b'{"do": "switchover"}\n', 1, "cannot switch over: this node is standalone"),
     ],
