@@ -173,7 +173,7 @@ def test_failure_is_told_with_where_to_look(paths: Paths) -> None:
         (b'{"do": "dance"}\n', 2, "knows no request 'dance'"),
         (b'{"do": ["stop"]}\n', 2, "knows no request ['stop']"),
         (b'{"do": {"stop": 1}}\n', 2, "knows no request {'stop': 1}"),
-        (b'{"do": "stop", "resources": ["mone"]}\n', 2, "there is no resource mone"),
+        (b'{"do": "stop", "resources": ["nomad"]}\n', 2, "there is no resource nomad"),
         (b'{"do": "stop", "resources": [["mona"]]}\n', 2, "there is no resource ['mona']"),
         (b'{"do": "switchover"}\n', 1, "cannot switch over: this node is standalone"),
     ],
@@ -457,9 +457,9 @@ def test_stop_and_an_unsettled_peer_keep_no_switchover_waiting(paths: Paths, mon
             switchover = await played.ask("switchover")
             await wait_for(lambda: paths.fitness.read_text() == "-254\n")
             assert await played.done("switchover") == (1, "a switchover is under way already")
+            node._on_vrrp(Vrrp.STOP)
             link.peer = Peer("192.0.2.9", True, Vrrp.MASTER, Role.MASTER, True, True)
             assert await played.done("stop") == (0, "stopped")
-            node._on_vrrp(Vrrp.STOP)
             assert (await switchover.outcome())["code"] == 0
 
     run(work())
