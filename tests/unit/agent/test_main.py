@@ -154,6 +154,22 @@ def test_second_agent_and_a_bad_configuration_disturb_nothing(agent: Agent) -> N
     assert agent.end(signal.SIGINT) == 0
 
 
+def test_a_bad_configuration_after_a_boot_leaves_no_role_of_yesterday(agent: Agent) -> None:
+    agent.paths.config.write_text("resources: [")
+    agent.paths.role.write_text("MASTER\n")
+    assert agent.launch().wait(PATIENCE) == 6
+    assert agent.paths.role.read_text() == "FAULT\n"
+    assert "cannot begin: " in agent.log
+
+
+def test_sighup_disturbs_nothing(agent: Agent) -> None:
+    process = agent.start()
+    process.send_signal(signal.SIGHUP)
+    until(lambda: "SIGHUP means nothing here" in agent.log, "a line about it")
+    assert process.poll() is None
+    assert agent.end(signal.SIGTERM) == 0
+
+
 def test_sign_of_life_comes_back(
     paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
