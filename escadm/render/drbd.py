@@ -23,7 +23,14 @@ NET_OPTIONS = {
 }
 """What the net section says unless the configuration says otherwise. Intervals in s, time-outs in 0.1 s."""
 
-DISK_OPTIONS = {"on-io-error": "detach"}
+DISK_OPTIONS = {
+    "on-io-error": "detach",
+    # DRBD holds a resync back to c-min-rate as long as anybody writes, by default to 250 KiB/s: a busy primary would
+    # have no complete standby for hours.
+    "c-min-rate": "20M",
+    "c-max-rate": "400M",
+}
+"""What the disk section says unless the configuration says otherwise. Bytes per second."""
 
 STARTUP_OPTIONS = {"wfc-timeout": "30", "degr-wfc-timeout": "15", "outdated-wfc-timeout": "15"}
 """Seconds that a boot waits for the peer. DRBD's own default is: for ever."""

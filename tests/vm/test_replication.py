@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
 import time
 
 from tests.vm.conftest import Measured
@@ -21,14 +23,19 @@ resources:
     ready: {exec: [/usr/lib/postgresql/15/bin/psql, -h, /tmp, -qAtXc, select 1, postgres]}
 """
 PATH = "/opt/cisco/esc/esc-config/esc-config.yaml"
-DATA = "/opt/cisco/esc/esc_database/pgsql"
+MOUNT = "/opt/cisco/esc/esc_database"
+DATA = f"{MOUNT}/pgsql"
 INITDB = f"""\
-set -e
+drbdadm primary esc
+mkdir -p {MOUNT}
+mount /dev/drbd1 {MOUNT}
 install -d -o postgres -g postgres -m 700 {DATA}
 su postgres -c "/usr/lib/postgresql/15/bin/initdb -D {DATA} -A trust --no-sync -N" >/dev/null
-echo "host all all 172.0.0.0/8 trust" >> {DATA}/pg_hba.conf
-sync
+echo "host all all 172.0.0.0/8 trust" >>{DATA}/pg_hba.conf
+umount {MOUNT}
+drbdadm secondary esc
 """
+ROUNDS = 4
 
 
 def text_of(machine: Machine) -> str:
@@ -47,12 +54,7 @@ def make_pair(pair: Pair) -> None:
     for machine in pair.machines:
         machine.escadm("drbd", "init")
     pair.a.escadm("drbd", "init", "--primary")
-    pair.a.sh(
-        "drbdadm primary esc && mkdir -p /mnt/x && mount /dev/drbd1 /mnt/x && "
-        f"mkdir -p {DATA} && mount --bind /mnt/x {DATA.rsplit('/', 1)[0]} && ({INITDB}); "
-        f"umount {DATA.rsplit('/', 1)[0]}; umount /mnt/x; drbdadm secondary esc",
-        timeout=120,
-    )
+    pair.a.sh(INITDB, timeout=120)
     for machine in pair.machines:
         machine.escadm("restart", check=False)
 
@@ -80,3 +82,68 @@ def test_the_three_lines_make_a_replicated_pair(pair: Pair, measured: Measured) 
     done = standby.escadm("switchover")
     assert "the primary is now" in done.stdout
     assert wait_healthy(pair) == (primary, standby)
+
+
+class Writer(threading.Thread):
+    """A client that inserts numbered rows through the VIP, one by one, and remembers which were acknowledged."""
+
+    def __init__(self, pair: Pair) -> None:
+        super().__init__(daemon=True)
+        self.pair = pair
+        self.acknowledged: list[tuple[float, int]] = []
+        self.ending = threading.Event()
+
+    def sql(self, text: str) -> str | None:
+        """The answer, None where there was none."""
+        argv = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", text, f"host={VIP} user=postgres connect_timeout=1"]
+        try:
+            done = subprocess.run(self.pair.client_argv(*argv), capture_output=True, text=True, timeout=10)
+        except subprocess.TimeoutExpired:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def run(self) -> None:
+        number = 0
+        while not self.ending.is_set():
+            number += 1
+            if self.sql(f"insert into rows values ({number:d})") is not None:  # noqa: S608 - a number
+                self.acknowledged.append((time.monotonic(), number))
+
+    def first_after(self, moment: float) -> float | None:
+        """Seconds from the moment to the next acknowledged row."""
+        return next((at - moment for at, _ in self.acknowledged if at > moment), None)
+
+    def check(self) -> None:
+        """Every acknowledged row is there, and none twice."""
+        there = [int(line) for line in (self.sql("select number from rows order by 1") or "").splitlines()]
+        assert len(there) == len(set(there))
+        assert {number for _, number in self.acknowledged} - set(there) == set()
+
+
+def test_no_acknowledged_row_is_lost(pair: Pair, measured: Measured) -> None:
+    make_pair(pair)
+    primary, standby = wait_healthy(pair)
+    writer = Writer(pair)
+    pair.wait_for(lambda: writer.sql("create table rows (number int)") is not None, 30, "the table")
+    writer.start()
+    try:
+        for turn in range(ROUNDS):
+            before = len(writer.acknowledged)
+            pair.wait_for(lambda n=before: len(writer.acknowledged) > n + 5, 30, "some rows")
+            cut = time.monotonic()
+            primary.power_cut()
+            seconds = pair.wait_for(lambda at=cut: writer.first_after(at), 90, "a commit on the new primary")
+            measured(f"round {turn + 1}: power cut to the first commit", seconds)
+            primary.power_on()
+            primary.sh("systemctl start esc_service")
+            assert wait_healthy(pair) == (standby, primary)
+            primary, standby = standby, primary
+        begin = time.monotonic()
+        primary.escadm("switchover")
+        measured("switchover under load, to the first commit", (writer.first_after(begin) or 0.0))
+        assert wait_healthy(pair) == (standby, primary)
+    finally:
+        writer.ending.set()
+        writer.join()
+    writer.check()
+    assert len(writer.acknowledged) > 5 * ROUNDS

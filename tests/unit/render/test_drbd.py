@@ -84,7 +84,8 @@ def test_the_configuration_overrides_and_adds() -> None:
     )
     net = section(spec, "net")
     assert (net["max-buffers"], net["ping-int"]) == ("8000", "1")
-    assert section(spec, "disk") == {"on-io-error": "pass_on", "resync-rate": "100M"}
+    disk = section(spec, "disk")
+    assert (disk["on-io-error"], disk["resync-rate"], disk["c-min-rate"]) == ("pass_on", "100M", "20M")
     text = render_drbd(spec, Paths()).text
     assert text.count("ping-int") == 1
     assert "device /dev/drbd7;" in text
