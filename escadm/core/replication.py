@@ -21,7 +21,7 @@ class Replica:
     """This node's view of the volume, in DRBD's own words; ``Unknown`` where it says nothing.
 
     ``connection``: Connected, Connecting (8.4: WFConnection), StandAlone, … ``replication``: Established, SyncSource,
-    SyncTarget, … or Off. ``out_of_sync`` and ``size`` in bytes. ``device_open`` None where the version does not tell.
+    SyncTarget, … or Off. ``out_of_sync`` and ``size`` in bytes.
     """
 
     role: str = "Unknown"
@@ -121,13 +121,17 @@ def why_unfit(replica: Replica | None) -> str:
     if replica is None:
         return "DRBD does not have the volume up"
     told = {
+        "UpToDate": "",
+        "Consistent": "",
+        "Attaching": "",
+        "Negotiating": "",
         "Inconsistent": "its data is Inconsistent: a sync from the peer has not been completed",
         "Outdated": "its data is Outdated: the peer has newer data",
         "Diskless": "it has no disk (Diskless): the disk was lost or never attached",
         "Failed": "its disk has failed",
         "DUnknown": "the state of its disk is not known",
     }
-    return told.get(replica.disk, "")
+    return told.get(replica.disk, f"the state of its disk is {replica.disk}")
 
 
 def degradation(replica: Replica | None) -> str:
@@ -143,6 +147,7 @@ def degradation(replica: Replica | None) -> str:
         (replica.replication in SYNC_SOURCE, f"the peer is being brought up to date{_progress(replica)}"),
         (replica.replication in SYNC_TARGET, f"being brought up to date from the peer{_progress(replica)}"),
         (replica.peer_disk not in ("UpToDate", "Unknown", "DUnknown"), f"the peer's disk is {replica.peer_disk}"),
+        (replica.replication not in ("Established", "Off"), f"the nodes agree on a resync ({replica.replication})"),
         (replica.out_of_sync > 0, f"{replica.out_of_sync} bytes are out of sync although nothing is being copied"),
     )
     return next((text for true, text in found if true), "")
@@ -152,19 +157,24 @@ def _progress(replica: Replica) -> str:
     return "" if replica.done is None else f" ({replica.done:.0%}, {replica.out_of_sync / 2**20:.0f} MiB to go)"
 
 
+NO_MODULE = "this kernel has no DRBD (module drbd)"
+
 REFUSALS = {
     "Multiple primaries": "the peer is Primary, or DRBD has not noticed yet that it is gone",
     "Need access to UpToDate data": "neither this node nor the peer offers UpToDate data",
     "peer is not outdated": "the fencing policy wants to be sure that the peer is outdated first",
-    "Refusing to be Primary while peer is not outdated": "the fencing policy wants the peer to be outdated first",
     "Device is held open": "something holds the device open",
     "Can not start": "DRBD cannot start the operation in its present state",
     "Concurrent state changes": "another change of DRBD's state is under way",
-    "in-transient-state": "another change of DRBD's state is under way",
+    "In transient state": "another change of DRBD's state is under way",
+    "Timeout in operation": "the peer did not answer in time",
+    "refused by peer": "the peer refused it",
     "Peer may not become primary": "the peer holds the device open",
+    "modprobe drbd": NO_MODULE,
+    "Could not stat /proc/drbd": NO_MODULE,
 }
 
-RETRIED = ("Multiple primaries", "Concurrent state changes", "in-transient-state")
+RETRIED = ("Multiple primaries", "Concurrent state changes", "In transient state", "Timeout in operation")
 
 
 def explain_refusal(text: str) -> tuple[str, bool]:
@@ -172,5 +182,11 @@ def explain_refusal(text: str) -> tuple[str, bool]:
     for words, meaning in REFUSALS.items():
         if words.lower() in text.lower():
             return meaning, words in RETRIED
-    last = [line.strip() for line in text.splitlines() if line.strip()]
-    return (last[-1] if last else "DRBD gave no reason"), False
+    return last_words(text) or "DRBD gave no reason", False
+
+
+def last_words(text: str) -> str:
+    """The last line of a command's complaint that says something; drbdadm ends its own with a command's exit code."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if not (line.startswith("Command '") and "terminated with exit code" in line)]
+    return (telling or lines or [""])[-1]

@@ -6,9 +6,10 @@ that. Every call has a time limit, and its refusals are told in plain words.
 
 from __future__ import annotations
 
+import re
 import subprocess
 
-from escadm.core.replication import Replica, explain_refusal, parse_events2
+from escadm.core.replication import NO_MODULE, Replica, explain_refusal, last_words, parse_events2
 from escadm.errors import Failed
 from escadm.system.run import Completed, Run, run
 
@@ -16,7 +17,8 @@ RESOURCE = "esc"
 READ_LIMIT = 5.0
 CHANGE_LIMIT = 20.0
 ANY_CODE = range(256)
-NO_RESOURCE = ("unknown resource", "no such resource", "(158)", "resource not known")
+NO_RESOURCE = ("unknown resource", "no such resource", "(158)", "resource not known", "minor not allocated")
+NO_META_DATA = ("No valid meta data", "No valid meta-data", "(119)")
 
 
 class Refused(Failed):
@@ -31,7 +33,7 @@ def read_replica(run: Run = run) -> Replica | None:
     """The volume as the kernel sees it now; None where it is not up. Failed where DRBD cannot be asked."""
     told = run(["drbdsetup", "events2", "--now", "--statistics", RESOURCE], timeout=READ_LIMIT, ok=ANY_CODE)
     if told.code != 0 and not _is_unknown(told):
-        raise Failed(f"cannot ask DRBD for the state of {RESOURCE}: {_last_line(told)}")
+        raise Failed(f"cannot ask DRBD for the state of {RESOURCE}: {_meaning(told)}")
     return parse_events2(told.stdout)
 
 
@@ -57,23 +59,23 @@ def bring_up(run: Run = run) -> None:
 def take_down(run: Run = run) -> None:
     """Disconnect and detach. Nothing happens where it is down already."""
     told = run(["drbdadm", "down", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
-    if told.code != 0 and not _is_unknown(told):
-        raise Failed(f"cannot take the volume down: {explain_refusal(told.stderr)[0]}")
+    if told.code != 0 and not _is_down(told):
+        raise Failed(f"cannot take the volume down: {_meaning(told)}")
 
 
 def promote(run: Run = run) -> None:
     """Become Primary, without force. Refused with the reason."""
     told = run(["drbdadm", "primary", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
     if told.code != 0:
-        meaning, again = explain_refusal(told.stderr + told.stdout)
+        meaning, again = explain_refusal(told.stdout + told.stderr)
         raise Refused(f"cannot become Primary: {meaning}", again=again)
 
 
 def demote(run: Run = run) -> None:
     """Become Secondary; nothing happens where it is that, or down. Failed while something holds the device."""
     told = run(["drbdadm", "secondary", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
-    if told.code != 0 and not _is_unknown(told):
-        raise Failed(f"cannot become Secondary: {explain_refusal(told.stderr + told.stdout)[0]}")
+    if told.code != 0 and not _is_down(told):
+        raise Failed(f"cannot become Secondary: {_meaning(told)}")
 
 
 def connect_discarding(run: Run = run) -> None:
@@ -81,24 +83,26 @@ def connect_discarding(run: Run = run) -> None:
     run(["drbdadm", "disconnect", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
     told = run(["drbdadm", "connect", "--discard-my-data", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
     if told.code != 0:
-        raise Failed(f"cannot connect: {explain_refusal(told.stderr + told.stdout)[0]}")
+        raise Failed(f"cannot connect: {_meaning(told)}")
 
 
 def _is_unknown(told: Completed) -> bool:
     return any(words in told.stderr.lower() for words in NO_RESOURCE)
 
 
-def _last_line(told: Completed) -> str:
-    lines = [line.strip() for line in told.stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else f"exit code {told.code}"
+def _is_down(told: Completed) -> bool:
+    """Without the kernel's module nothing can be up."""
+    return _is_unknown(told) or _meaning(told) == NO_MODULE
+
+
+def _meaning(told: Completed) -> str:
+    return explain_refusal(told.stdout + told.stderr)[0]
 
 
 def _why_not_up(told: Completed) -> str:
-    text = told.stderr + told.stdout
-    if "modprobe" in text and "drbd" in text:
-        return "this kernel has no DRBD (module drbd)"
-    if "No valid meta-data" in text or "(119)" in text:
+    text = told.stdout + told.stderr
+    if any(words in text for words in NO_META_DATA):
         return "the disk has no DRBD meta-data: a first installation begins with escadm drbd init"
-    if "No such file or directory" in text and "open" in text:
-        return f"the disk is not there: {_last_line(told)}"
-    return _last_line(told)
+    if re.search(r"^open\(.*No such file or directory", text, re.MULTILINE):
+        return f"the disk is not there: {last_words(text)}"
+    return _meaning(told)
