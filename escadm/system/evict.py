@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from escadm.core.types import FilesystemSpec
 from escadm.log import get
 from escadm.paths import Paths
-from escadm.system.mount import find_holders, unmount
+from escadm.system.mount import find_holders, is_mounted, unmount
 from escadm.system.process import ProcessId, command_name, identify, open_pidfd, parent_of, send
 
 PATIENCE = 2.0
-"""Seconds that the holders have between TERM and KILL, and again after KILL."""
+"""Seconds that the holders, however many, have between TERM and KILL, and again after KILL."""
 
 log = get(__name__)
 
 
 def unmount_by_force(spec: FilesystemSpec, paths: Paths, timeout: float) -> None:
     """Unmount, and where that is refused end the holders: TERM, then KILL. Failed names those that are left."""
+    if not is_mounted(spec, paths):
+        return  # nobody is disturbed who holds something else there
     point = paths.below(spec.mount_point)
     for signal in ("SIGTERM", "SIGKILL"):
         holders = _holders(point)
@@ -51,10 +54,11 @@ def _ancestry() -> set[int]:
 
 
 def _wait(processes: list[ProcessId]) -> None:
-    """Until all have ended, but no longer than PATIENCE for each of them in a row."""
+    """Until all have ended, but no longer than PATIENCE."""
+    end = time.monotonic() + PATIENCE
     for process in processes:
         descriptor = open_pidfd(process)
         if descriptor is not None:
             with suppress(OSError):
-                select.select([descriptor], [], [], PATIENCE)
+                select.select([descriptor], [], [], max(0.0, end - time.monotonic()))
             os.close(descriptor)

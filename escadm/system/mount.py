@@ -44,7 +44,7 @@ def mount(spec: FilesystemSpec, paths: Paths, timeout: float) -> None:
 def unmount(spec: FilesystemSpec, paths: Paths, timeout: float) -> None:
     """Have ``spec`` unmounted. Nothing to do when it already is; who holds it stands in the error."""
     point = paths.below(spec.mount_point)
-    if spec.device is None or not _is_ours(spec.device, point):
+    if not is_mounted(spec, paths):
         return
     try:
         run(["umount", "--", str(point.resolve())], timeout=timeout)
@@ -56,6 +56,11 @@ def unmount(spec: FilesystemSpec, paths: Paths, timeout: float) -> None:
         raise Failed(
             f"cannot unmount {point}: held by {', '.join(holders[:MOST_HOLDERS])}{more}", "end these processes first"
         ) from error
+
+
+def is_mounted(spec: FilesystemSpec, paths: Paths) -> bool:
+    """Whether ``spec``'s device is mounted where it should be; Failed where something else is mounted there."""
+    return spec.device is not None and _is_ours(spec.device, paths.below(spec.mount_point))
 
 
 def mounted_device(mount_point: Path) -> str | None:
