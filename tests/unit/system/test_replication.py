@@ -1,0 +1,190 @@
+"""DRBD's commands against what the real ones said, and said with which exit code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Sequence
+from pathlib import Path
+
+import pytest
+
+from escadm.core.replication import Replica
+from escadm.errors import Failed
+from escadm.system import replication
+from escadm.system.replication import Refused
+from escadm.system.run import Completed
+
+SAMPLES = Path(__file__).with_name("drbd") / "8.4"
+NO_MODULE = "this kernel has no DRBD (module drbd)"
+
+
+def said(what: str) -> tuple[int, str]:
+    """A recorded exit code and complaint."""
+    lines = (SAMPLES / f"said.{what}.txt").read_text().splitlines(keepends=True)
+    match = re.fullmatch(r"exit code (\d+)\n?", lines[-1])
+    assert match is not None
+    return int(match[1]), "".join(lines[1:-1])
+
+
+class Commands:
+    """A run that answers each command by its words; others end well without a word."""
+
+    def __init__(self, **answers: tuple[int, str]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+        self.stdout = ""
+
+    def __call__(self, argv: Sequence[str], *, timeout: float, ok: Container[int] = (0,), **named: object) -> Completed:
+        assert 0 < timeout <= 20
+        self.asked.append(" ".join(argv))
+        code, complaint = self.answers.get(argv[1], (0, ""))
+        assert code in ok
+        return Completed(tuple(argv), code, self.stdout, complaint)
+
+
+def test_the_state_is_asked_for_and_parsed() -> None:
+    run = Commands()
+    lines = (SAMPLES / "primary.a.events2.txt").read_text().splitlines()
+    run.stdout = "\n".join(line.split(" ", 1)[1] for line in lines)
+    found = replication.read_replica(run)
+    assert found is not None
+    assert found.words == "Connected Primary/Secondary UpToDate/UpToDate Established"
+    assert run.asked == ["drbdsetup events2 --now --statistics esc"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (0, ""),
+        (10, "esc: No such resource\n"),
+        (10, "esc: Failure: (158) Unknown resource\n"),
+        (10, "1: Failure: (127) Device minor not allocated\nadditional info from kernel:\nunknown minor\n"),
+    ],
+)
+def test_what_is_not_up_has_no_state(answer: tuple[int, str]) -> None:
+    assert replication.read_replica(Commands(events2=answer)) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (said("no-module.events2"), NO_MODULE),
+        (said("no-module.events2-84"), NO_MODULE),
+        ((20, ""), "DRBD gave no reason"),
+        ((1, "netlink: out of order\n"), "netlink: out of order"),
+    ],
+)
+def test_a_state_that_cannot_be_asked_for_is_no_state_of_the_volume(answer: tuple[int, str], why: str) -> None:
+    with pytest.raises(Failed) as caught:
+        replication.read_replica(Commands(events2=answer))
+    assert caught.value.message == f"cannot ask DRBD for the state of esc: {why}"
+
+
+def test_bringing_up_loads_the_module_and_never_waits_for_the_peer() -> None:
+    run = Commands()
+    replication.bring_up(run)
+    assert run.asked == ["modprobe drbd", "drbdadm adjust esc"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (said("no-module.up"), NO_MODULE),
+        (said("up.no-meta-data"), "the disk has no DRBD meta-data: a first installation begins with escadm drbd init"),
+        (
+            # written: the words of drbdmeta and drbdadm 9.22 for a disk that is not there
+            (
+                1,
+                "open(/dev/vdb) failed: No such file or directory\n"
+                "Command 'drbdmeta 1 v08 /dev/vdb internal apply-al' terminated with exit code 20\n",
+            ),
+            "the disk is not there: open(/dev/vdb) failed: No such file or directory",
+        ),
+        (
+            said("attach.disk-error"),
+            "pread(5,...,4096,134213632) in v08_md_disk_to_cpu failed: Input/output error",
+        ),
+        ((1, ""), "DRBD gave no reason"),
+    ],
+)
+def test_why_the_volume_is_not_up(answer: tuple[int, str], why: str) -> None:
+    run = Commands(drbd=(1, "modprobe: FATAL: Module drbd not found in directory /lib/modules/6.1.0\n"), adjust=answer)
+    with pytest.raises(Failed) as caught:
+        replication.bring_up(run)
+    assert caught.value.message == f"cannot bring the volume up: {why}"
+
+
+Act = Callable[[Commands], None]
+
+
+@pytest.mark.parametrize("act", [replication.take_down, replication.demote])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (0, ""),
+        said("no-module.down"),
+        (20, said("no-module.events2-84")[1]),
+        (10, "esc: No such resource\n"),
+        (10, "1: Failure: (127) Device minor not allocated\nadditional info from kernel:\nunknown minor\n"),
+    ],
+)
+def test_what_is_down_already_stays_down(act: Act, answer: tuple[int, str]) -> None:
+    run = Commands(down=answer, secondary=answer)
+    act(run)
+    assert run.asked == [f"drbdadm {'down' if act is replication.take_down else 'secondary'} esc"]
+
+
+def test_a_device_that_is_held_open_is_told() -> None:
+    run = Commands(down=said("down.held-open"), secondary=said("secondary.held-open"))
+    with pytest.raises(Failed, match=r"^cannot take the volume down: something holds the device open$"):
+        replication.take_down(run)
+    with pytest.raises(Failed, match=r"^cannot become Secondary: something holds the device open$"):
+        replication.demote(run)
+
+
+def test_promotion_is_never_by_force() -> None:
+    run = Commands(primary=said("primary.peer-silent-and-not-noticed"))
+    replication.promote(run)
+    assert run.asked == ["drbdadm primary esc"]
+
+
+@pytest.mark.parametrize(
+    ("what", "again", "why"),
+    [
+        ("primary.peer-is-primary", True, "the peer is Primary, or DRBD has not noticed yet that it is gone"),
+        ("primary.peer-is-primary-resync", True, "the peer is Primary, or DRBD has not noticed yet that it is gone"),
+        ("primary.inconsistent", False, "neither this node nor the peer offers UpToDate data"),
+        ("primary.peer-not-outdated", False, "the fencing policy wants to be sure that the peer is outdated first"),
+        ("no-module.primary", False, NO_MODULE),
+    ],
+)
+def test_a_refused_promotion_says_why_and_whether_to_try_again(what: str, again: bool, why: str) -> None:
+    with pytest.raises(Refused) as caught:
+        replication.promote(Commands(primary=said(what)))
+    assert (caught.value.message, caught.value.again) == (f"cannot become Primary: {why}", again)
+
+
+def test_connecting_and_giving_up_the_own_changes() -> None:
+    run = Commands(disconnect=(10, "esc: No such resource\n"), connect=said("connect.discard-while-connecting"))
+    replication.connect_discarding(run)
+    assert run.asked == ["drbdadm disconnect esc", "drbdadm connect --discard-my-data esc"]
+    with pytest.raises(Failed, match=r"^cannot connect: --discard-my-data not allowed when primary\.$"):
+        replication.connect_discarding(
+            Commands(connect=(10, "esc: (123)\n--discard-my-data not allowed when primary.\n"))
+        )
+
+
+def test_the_listener_ends_with_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "drbdsetup"
+    program.write_text('#!/bin/sh\necho "$*"; sed s/x/y/; echo no >&2\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with replication.open_events() as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == b"events2 esc\n"
+    assert process.returncode == 0
+
+
+def test_the_replica_of_a_volume_that_is_down_is_not_an_empty_one() -> None:
+    assert replication.read_replica(Commands(events2=(0, "exists -\n"))) is None
+    assert Replica() != replication.read_replica(Commands())
