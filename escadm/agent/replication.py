@@ -36,16 +36,17 @@ class ReplicaFeed:
         self._again = False
         self._closed = True
         self._restart: asyncio.TimerHandle | None = None
+        self._complaint = ""
 
     def open(self) -> None:
         """Listen until :meth:`close`; a listener that ends (there is no volume yet) is started again."""
-        self._end()
+        self._rest()
         self._closed = False
         loop = asyncio.get_running_loop()
         try:
             self._process = open_events()
         except OSError as error:
-            log.warning("cannot listen to DRBD: %s", error)
+            self._complain(f"cannot listen to DRBD: {error}")
             self._restart = loop.call_later(WATCH_AGAIN, self.open)
             return
         pipe = self._process.stdout
@@ -56,9 +57,7 @@ class ReplicaFeed:
 
     def close(self) -> None:
         self._closed = True
-        if self._restart is not None:
-            self._restart.cancel()
-        self._end()
+        self._rest()
 
     def look(self) -> None:
         """Read the state now, or once more if that is under way."""
@@ -74,7 +73,15 @@ class ReplicaFeed:
             try:
                 self._on_replica(await asyncio.to_thread(read_replica))
             except EscadmError as error:
-                log.warning("%s", error.message)
+                self._complain(error.message)
+            else:
+                self._complaint = ""
+
+    def _complain(self, message: str) -> None:
+        """Once, not with every attempt."""
+        if message != self._complaint:
+            log.warning("%s", message)
+        self._complaint = message
 
     def _on_data(self, descriptor: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -84,6 +91,12 @@ class ReplicaFeed:
                     self._restart = asyncio.get_running_loop().call_later(WATCH_AGAIN, self.open)
                 return
         self.look()
+
+    def _rest(self) -> None:
+        """Neither listen nor be about to."""
+        if self._restart is not None:
+            self._restart.cancel()
+        self._end()
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -101,8 +114,14 @@ class Drbd:
     doubt = ""
 
     def __init__(self, unit: Unit, post: Post, feed: ReplicaFeed) -> None:
+        self._post = post
         self._feed = feed
-        self._acts = Acts(unit.name, post)
+        self._acts = Acts(unit.name, self._tell)
+
+    def _tell(self, event: Event, reason: str) -> None:
+        if event is Event.READY:
+            self._feed.look()  # the listener may not have begun yet
+        self._post(event, reason)
 
     def start(self) -> None:
         self._acts.run(Event.READY, Event.EXITED, bring_up)

@@ -1,0 +1,430 @@
+"""The volume and its promotion as units. The listener is a real process; what DRBD would do is the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from escadm.agent import replication
+from escadm.agent.replication import Drbd, Promotion, ReplicaFeed
+from escadm.core.lifecycle import Event
+from escadm.core.replication import Replica
+from escadm.core.types import Kind, Unit
+from escadm.errors import Failed
+from escadm.system.replication import Refused
+from tests.unit.agent.world import descriptors, run, wait_for
+
+FINE = Replica("Secondary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 0, 1 << 20)
+ALONE = Replica("Secondary", "Connecting", "Unknown", "UpToDate", "DUnknown", "Off", 0, 1 << 20)
+OLD = Replica("Secondary", "Connected", "Primary", "Inconsistent", "UpToDate", "SyncTarget", 1 << 19, 1 << 20)
+VOLUME = Unit("drbd", Kind.DRBD)
+MASTER = Unit("drbd:master", Kind.PROMOTION)
+BELIEVES = "cannot become Primary: the peer is Primary, or DRBD has not noticed yet that it is gone"
+
+
+class World:
+    """DRBD as the test wants it: ``state`` is read, ``answers`` of a verb are raised in turn, the last for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.state: Replica | Exception | None = FINE
+        self.answers: dict[str, list[Exception | None]] = {}
+        self.told: list[str] = []
+        self.held: dict[str, threading.Event] = {}
+        self.script = "echo exists -; exec sleep 600"
+        self.listeners: list[subprocess.Popen[bytes]] = []
+        self.seen: list[Replica | None] = []
+        self.posts: list[tuple[Event, str]] = []
+        monkeypatch.setattr(replication, "open_events", self.open_events)
+        monkeypatch.setattr(replication, "read_replica", self.read_replica)
+        monkeypatch.setattr(replication, "WATCH_AGAIN", 0.02)
+        monkeypatch.setattr(replication, "FIRST_PAUSE", 0.01)
+        for verb in ("bring_up", "take_down", "promote", "demote"):
+            monkeypatch.setattr(replication, verb, self.verb(verb))
+
+    def open_events(self) -> subprocess.Popen[bytes]:
+        made = subprocess.Popen(
+            ["sh", "-c", self.script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert made.stdin is not None
+        made.stdin.close()
+        self.listeners.append(made)
+        return made
+
+    def read_replica(self) -> Replica | None:
+        if isinstance(self.state, Exception):
+            raise self.state
+        return self.state
+
+    def verb(self, name: str) -> Callable[[], None]:
+        def act() -> None:
+            self.told.append(name)
+            if name in self.held:
+                assert self.held[name].wait(10)
+            answers = self.answers.get(name, [None])
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            if answer is not None:
+                raise answer
+
+        return act
+
+    def feed(self) -> ReplicaFeed:
+        return ReplicaFeed(self.seen.append)
+
+    def post(self, event: Event, reason: str) -> None:
+        self.posts.append((event, reason))
+
+    def promotion(self) -> Promotion:
+        return Promotion(MASTER, self.post, self.feed())
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    made = World(monkeypatch)
+    yield made
+    for each in made.listeners:
+        assert each.returncode is not None, "a listener was left behind"
+
+
+@contextmanager
+def opened(feed: ReplicaFeed) -> Iterator[ReplicaFeed]:
+    feed.open()
+    try:
+        yield feed
+    finally:
+        feed.close()
+
+
+# --- the feed ---
+
+
+def test_each_event_is_a_look_and_closing_leaves_nothing(world: World, tmp_path: object) -> None:
+    async def work() -> None:
+        before = descriptors()
+        world.script = "echo exists -; read line; exec sleep 600"
+        feed = world.feed()
+        feed.open()
+        await wait_for(lambda: world.seen == [FINE] or len(world.seen) > 1)
+        feed.close()
+        await wait_for(lambda: descriptors() == before, "the descriptors of before")
+        assert world.listeners[0].returncode is not None
+        feed.close()
+
+    run(work())
+
+
+def test_an_event_is_seen_when_it_comes(world: World, tmp_path: object) -> None:
+    async def work() -> None:
+        world.script = f"while :; do [ -e {tmp_path}/go ] && break; sleep 0.01; done; echo change; exec sleep 600"
+        with opened(world.feed()):
+            await wait_for(lambda: world.seen)
+            count = len(world.seen)
+            world.state = OLD
+            assert world.seen == [FINE] * count
+            subprocess.run(["touch", f"{tmp_path}/go"], check=True)
+            await wait_for(lambda: world.seen[-1] == OLD)
+
+    run(work())
+
+
+def test_many_events_are_few_looks(world: World) -> None:
+    async def work() -> None:
+        world.script = "for i in $(seq 20000); do echo change device name:esc volume:0; done; echo; exec sleep 600"
+        with opened(world.feed()):
+            await wait_for(lambda: world.seen)
+            await asyncio.to_thread(lambda: None)
+        assert len(world.listeners) == 1
+
+    run(work())
+    assert len(world.seen) < 2000
+
+
+def test_a_look_that_is_asked_for_during_a_look_comes_after_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, go = threading.Event(), threading.Event()
+
+    def read() -> Replica | None:
+        found = world.read_replica()
+        looking.set()
+        assert go.wait(10)
+        return found
+
+    async def work() -> None:
+        monkeypatch.setattr(replication, "read_replica", read)
+        feed = world.feed()
+        feed.look()
+        await wait_for(looking.is_set)
+        world.state = OLD
+        feed.look()
+        feed.look()
+        go.set()
+        await wait_for(lambda: world.seen == [FINE, OLD])
+
+    run(work())
+
+
+def test_a_listener_that_ends_is_started_again(world: World) -> None:
+    async def work() -> None:
+        world.script = "echo exists -"
+        with opened(world.feed()):
+            await wait_for(lambda: len(world.listeners) > 2)
+            world.script = "exec sleep 600"
+            count = len(world.listeners)
+            await wait_for(lambda: len(world.listeners) > count)
+            assert world.listeners[-1].poll() is None
+
+    run(work())
+
+
+def test_a_listener_that_cannot_start_is_tried_again_and_told_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[int] = []
+
+    def fail() -> subprocess.Popen[bytes]:
+        tries.append(1)
+        raise FileNotFoundError(2, "No such file or directory", "drbdsetup")
+
+    async def work() -> None:
+        monkeypatch.setattr(replication, "open_events", fail)
+        with opened(world.feed()):
+            await wait_for(lambda: len(tries) > 2)
+            monkeypatch.setattr(replication, "open_events", world.open_events)
+            await wait_for(lambda: world.seen)
+
+    with caplog.at_level(logging.WARNING):
+        run(work())
+    words = "cannot listen to DRBD: [Errno 2] No such file or directory: 'drbdsetup'"
+    assert [record.getMessage() for record in caplog.records] == [words]
+
+
+def test_a_closed_feed_never_opens_again_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened twice in vain, it has been asked to try again twice."""
+    tries: list[int] = []
+
+    def fail() -> subprocess.Popen[bytes]:
+        tries.append(1)
+        raise FileNotFoundError
+
+    async def work() -> None:
+        monkeypatch.setattr(replication, "open_events", fail)
+        feed = world.feed()
+        feed.open()
+        feed.open()
+        feed.close()
+        done = asyncio.Event()
+        asyncio.get_running_loop().call_later(replication.WATCH_AGAIN * 3, done.set)
+        await done.wait()
+        assert len(tries) == 2
+
+    run(work())
+
+
+def test_what_cannot_be_asked_is_told_once_and_the_last_state_stays(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        world.script = "echo exists -"  # it ends, and so there is a look every now and then
+        world.state = Failed("cannot ask DRBD for the state of esc: so it is")
+        with opened(world.feed()):
+            await wait_for(lambda: len(world.listeners) > 4)
+            assert world.seen == []
+            world.state = FINE
+            await wait_for(lambda: world.seen)
+            world.state = Failed("cannot ask DRBD for the state of esc: so it is")
+            count = len(world.listeners)
+            await wait_for(lambda: len(world.listeners) > count + 2)
+        assert set(world.seen) == {FINE}
+
+    with caplog.at_level(logging.WARNING):
+        run(work())
+    assert [record.getMessage() for record in caplog.records] == ["cannot ask DRBD for the state of esc: so it is"] * 2
+
+
+# --- the volume ---
+
+
+def test_the_volume_is_reached_without_the_peer_and_looked_at_then(world: World) -> None:
+    async def work() -> None:
+        world.script = "exec sleep 600"
+        world.state = None
+        world.held["bring_up"] = threading.Event()
+        volume = Drbd(VOLUME, world.post, world.feed())
+        volume.start()
+        await wait_for(lambda: world.seen == [None])
+        assert world.posts == []
+        world.state = ALONE
+        world.held["bring_up"].set()
+        await wait_for(lambda: world.seen == [None, ALONE])
+        assert world.posts == [(Event.READY, "")]
+        volume.terminate()
+        await wait_for(lambda: world.posts[1:])
+        assert world.posts[1:] == [(Event.GONE, "")]
+        assert world.told == ["bring_up", "take_down"]
+
+    run(work())
+
+
+def test_a_volume_that_does_not_come_up_or_go_down_says_why(world: World) -> None:
+    async def work() -> None:
+        world.answers = {
+            "bring_up": [Failed("cannot bring the volume up: no")],
+            "take_down": [Failed("cannot take the volume down: something holds the device open"), None],
+        }
+        volume = Drbd(VOLUME, world.post, world.feed())
+        volume.start()
+        await wait_for(lambda: world.posts)
+        volume.terminate()
+        await wait_for(lambda: len(world.posts) == 2)
+        volume.kill()
+        await wait_for(lambda: len(world.posts) == 3)
+        assert world.posts == [
+            (Event.EXITED, "cannot bring the volume up: no"),
+            (Event.STOP_FAILED, "cannot take the volume down: something holds the device open"),
+            (Event.GONE, ""),
+        ]
+
+    run(work())
+
+
+# --- the promotion ---
+
+
+def test_a_promotion_at_once(world: World) -> None:
+    async def work() -> None:
+        unit = world.promotion()
+        unit.start()
+        await wait_for(lambda: world.posts)
+        assert (world.posts, world.told, unit.doubt) == ([(Event.READY, "")], ["promote"], "")
+        await wait_for(lambda: world.seen == [FINE], "a look at what has changed")
+
+    run(work())
+
+
+def test_it_is_tried_again_while_drbd_believes_in_the_peer(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        world.state = ALONE
+        world.answers["promote"] = [*[Refused(BELIEVES, again=True)] * 3, None]
+        unit = world.promotion()
+        unit.start()
+        await wait_for(lambda: unit.doubt)
+        assert unit.doubt == BELIEVES
+        await wait_for(lambda: world.posts)
+        assert world.posts == [(Event.READY, "")]
+        assert world.told == ["promote"] * 4
+
+    with caplog.at_level(logging.INFO):
+        run(work())
+    assert [record.getMessage() for record in caplog.records] == [f"drbd:master: {BELIEVES}"]
+
+
+def test_the_gate_is_waited_for(world: World) -> None:
+    async def work() -> None:
+        world.state = Replica(role="Secondary", disk="Negotiating")
+        unit = world.promotion()
+        unit.start()
+        await wait_for(lambda: unit.doubt == "the disk is Negotiating")
+        assert (world.posts, world.told) == ([], [])
+        world.state = FINE
+        await wait_for(lambda: world.posts)
+        assert (world.posts, world.told) == ([(Event.READY, "")], ["promote"])
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (OLD, "cannot become Primary: its data is Inconsistent: a sync from the peer has not been completed"),
+        (None, "cannot become Primary: DRBD does not have the volume up"),
+        (Failed("cannot ask DRBD for the state of esc: no"), "cannot ask DRBD for the state of esc: no"),
+    ],
+)
+def test_a_gate_that_is_closed_is_told_and_never_tried(
+    world: World, state: Replica | Exception | None, reason: str
+) -> None:
+    async def work() -> None:
+        world.state = state
+        world.promotion().start()
+        await wait_for(lambda: world.posts)
+        assert (world.posts, world.told) == ([(Event.EXITED, reason)], [])
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    "refusal", [Refused("cannot become Primary: no", again=False), Failed("drbdadm: no end after 20 s")]
+)
+def test_a_refusal_for_good_is_told(world: World, refusal: Failed) -> None:
+    async def work() -> None:
+        world.answers["promote"] = [refusal]
+        world.promotion().start()
+        await wait_for(lambda: world.posts)
+        assert (world.posts, world.told) == ([(Event.EXITED, refusal.message)], ["promote"])
+
+    run(work())
+
+
+@pytest.mark.parametrize("verb", ["terminate", "kill"])
+def test_it_is_called_off_while_it_waits(world: World, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    async def work() -> None:
+        monkeypatch.setattr(replication, "FIRST_PAUSE", 600.0)
+        world.answers["promote"] = [Refused(BELIEVES, again=True)]
+        unit = world.promotion()
+        unit.start()
+        await wait_for(lambda: unit.doubt)
+        getattr(unit, verb)()
+        await wait_for(lambda: world.posts)
+        assert (world.posts, world.told) == ([(Event.GONE, "")], ["promote", "demote"])
+
+    run(work())
+
+
+def test_a_stop_during_an_attempt_demotes_after_it(world: World) -> None:
+    async def work() -> None:
+        world.held["promote"] = threading.Event()
+        unit = world.promotion()
+        unit.start()
+        await wait_for(lambda: world.told == ["promote"])
+        unit.terminate()
+        unit.kill()
+        await asyncio.to_thread(lambda: None)
+        assert world.told == ["promote"]
+        world.held["promote"].set()
+        await wait_for(lambda: len(world.posts) == 2)
+        assert world.posts == [(Event.READY, ""), (Event.GONE, "")]
+        assert world.told == ["promote", "demote"]
+
+    run(work())
+
+
+def test_a_demotion_that_is_refused_is_told_and_may_be_tried_again(world: World) -> None:
+    async def work() -> None:
+        world.answers["demote"] = [Failed("cannot become Secondary: something holds the device open"), None]
+        unit = world.promotion()
+        unit.start()
+        await wait_for(lambda: world.posts)
+        unit.terminate()
+        await wait_for(lambda: len(world.posts) == 2)
+        unit.kill()
+        await wait_for(lambda: len(world.posts) == 3)
+        assert world.posts[1:] == [
+            (Event.STOP_FAILED, "cannot become Secondary: something holds the device open"),
+            (Event.GONE, ""),
+        ]
+
+    run(work())
+
+
+def test_a_promotion_of_an_earlier_agent_is_demoted_without_a_start(world: World) -> None:
+    async def work() -> None:
+        unit = world.promotion()
+        unit.terminate()
+        await wait_for(lambda: world.posts)
+        assert (world.posts, world.told) == ([(Event.GONE, "")], ["demote"])
+
+    run(work())
