@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import replace
 
-from escadm.agent.driver import Post
+from escadm.agent.driver import Driver, Post
 from escadm.agent.journal import iso
 from escadm.agent.memory import Memory, UnitMemory, remember, restore_unit
 from escadm.agent.node import Node
@@ -15,6 +15,7 @@ from escadm.agent.service import Service, mark_prefix
 from escadm.agent.vrrp import Keepalived
 from escadm.core.lifecycle import KILL_TIMEOUT, Life
 from escadm.core.types import FilesystemSpec, Kind, Notify, ProcessSpec, Unit, UnitState, Vrrp
+from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
@@ -22,6 +23,7 @@ from escadm.system.process import ProcessId, is_alive, leaders
 from escadm.system.replication import read_replica
 
 UP = (UnitState.STARTING, UnitState.RUNNING)
+ASKED = (Kind.FILESYSTEM, Kind.DRBD, Kind.PROMOTION)
 GOING = (UnitState.STOPPING, UnitState.KILLING)
 
 log = get(__name__)
@@ -37,6 +39,7 @@ def adopt(node: Node, memory: Memory) -> None:
         if name not in known:
             log.warning("%s: found running (pid %d), not written down by the last agent", name, leader.pid)
             _try(node, _stray(node, name, leader, fresh=bool(memory.units)))
+    _adopt_unwritten(node)
     _learn_role(node)
 
 
@@ -71,9 +74,7 @@ def _adopt(node: Node, memory: UnitMemory) -> None:
         life = _adopt_process(unit, memory, driver, post)
         outdated = outdated or (isinstance(unit.ready, Notify) and life.state is UnitState.STARTING)
     else:
-        if isinstance(driver, Drbd):
-            driver.watch()
-        life = replace(memory.life, state=_state_without_process(node, unit), deadline=None)
+        life = _adopt_plain(node, unit, memory.life, driver)
     node.stage.adopt(unit, life, driver, stale=outdated)
     loop = asyncio.get_running_loop()
     node.since[unit.name] = iso(time.time() - (loop.time() - life.since))
@@ -93,17 +94,46 @@ def _adopt_process(unit: Unit, memory: UnitMemory, service: Service, post: Post)
     return life
 
 
-def _state_without_process(node: Node, unit: Unit) -> UnitState:
-    """Groups and local folders simply are; a mount is asked for."""
+def _adopt_plain(node: Node, unit: Unit, life: Life, driver: Driver) -> Life:
+    """A unit that has no process: a group simply is, the machine is asked about mount, volume and promotion.
+
+    What was under way when the agent ended is undone, and done again if it is still wanted: both do no harm twice.
+    """
+    if isinstance(driver, Drbd):
+        driver.watch()
+    loop = asyncio.get_running_loop()
+    if life.state is not UnitState.RUNNING and unit.kind in ASKED:
+        loop.call_soon(driver.terminate)
+        return replace(life, state=UnitState.STOPPING, deadline=loop.time() + unit.stop_timeout, again=False)
+    up = unit.kind not in ASKED or _is_up(node, unit, otherwise=True)
+    return replace(life, state=UnitState.RUNNING if up else UnitState.STOPPED, deadline=None)
+
+
+def _is_up(node: Node, unit: Unit, *, otherwise: bool) -> bool:
+    """What the machine says of a mount, the volume or its promotion; ``otherwise`` where it cannot be asked."""
     spec = unit.spec
-    if unit.kind in (Kind.DRBD, Kind.PROMOTION):
+    try:
+        if isinstance(spec, FilesystemSpec):
+            return spec.device is None or mounted_device(node.paths.below(spec.mount_point)) is not None
         replica = read_replica()
-        up = replica is not None and (unit.kind is Kind.DRBD or replica.is_primary)
-        return UnitState.RUNNING if up else UnitState.STOPPED
-    if isinstance(spec, FilesystemSpec) and spec.device is not None:
-        mounted = mounted_device(node.paths.below(spec.mount_point)) is not None
-        return UnitState.RUNNING if mounted else UnitState.STOPPED
-    return UnitState.RUNNING
+    except EscadmError as error:
+        if otherwise:
+            log.warning("%s: taken to be up: %s", unit.name, error.message)
+        return otherwise
+    return replica is not None and (unit.kind is Kind.DRBD or replica.is_primary)
+
+
+def _adopt_unwritten(node: Node) -> None:
+    """What is up although nobody wrote it down: a mount, the volume, a promotion."""
+    for unit in node.plan.units.values():
+        life = node.stage.lives.get(unit.name, Life())
+        local = isinstance(unit.spec, FilesystemSpec) and unit.spec.device is None
+        if unit.kind not in ASKED or local or life.state is not UnitState.STOPPED:
+            continue
+        if _is_up(node, unit, otherwise=False):
+            log.warning("%s: found up, not written down by the last agent", unit.name)
+            now = asyncio.get_running_loop().time()
+            _try(node, remember(unit, Life(UnitState.RUNNING, now), None, stale=False))
 
 
 def _learn_role(node: Node) -> None:

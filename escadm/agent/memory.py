@@ -82,7 +82,8 @@ def restore_unit(memory: UnitMemory, planned: Unit | None) -> tuple[Unit, bool]:
     """
     if planned is not None and fingerprint(planned) == memory.fingerprint:
         return planned, memory.stale
-    spec: Spec = ProcessSpec((), stop_signal=memory.stop_signal)
+    has_process = memory.kind in (Kind.PROCESS, Kind.KEEPALIVED)
+    spec: Spec | None = ProcessSpec((), stop_signal=memory.stop_signal) if has_process else None
     if memory.mount_point is not None:
         spec = FilesystemSpec(memory.mount_point, memory.device)
     return Unit(memory.name, memory.kind, memory.needs, spec, stop_timeout=memory.stop_timeout), True

@@ -21,10 +21,10 @@ from escadm.agent.replication import ReplicaFeed
 from escadm.agent.stage import Stage
 from escadm.agent.tell import publish_node, remember_node, tell_peer
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
-from escadm.core.lifecycle import Life
+from escadm.core.lifecycle import Event, Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.replication import Replica, why_unfit
-from escadm.core.role import Peer, gives_up, is_drained, reached
+from escadm.core.role import Peer, gives_up, is_drained, reached, why_peer_lacks_data
 from escadm.core.types import Kind, Plan, Role, RoleChange, SystemdSpec, Unit, UnitState, Vrrp
 from escadm.log import get
 from escadm.paths import Paths
@@ -143,6 +143,7 @@ class Node:
             self.link.say()
             self.link.close()
         self.feed.close()
+        self.replicas.close()
         if self.plan.is_pair:
             self._attempts.make("write the role", lambda: publish_role(Role.FAULT, self.paths))
         self._attempts.make("forget", lambda: self.paths.state.unlink(missing_ok=True))
@@ -160,6 +161,8 @@ class Node:
             self.wake()
 
     def _on_replica(self, replica: Replica | None) -> None:
+        if replica is None and self.replica is not None and self.state("drbd") is UnitState.RUNNING:
+            self.stage.apply("drbd", Event.EXITED, "is gone: somebody else took the volume down")
         if replica != self.replica:
             if replica is None or self.replica is None or replica.words != self.replica.words:
                 log.info("drbd: %s", replica.words if replica else "not up")
@@ -175,6 +178,11 @@ class Node:
         if life.state is UnitState.RUNNING:
             return why_unfit(self.replica) if self.replica else ""
         return f"drbd {life.reason}" if life.streak else ""
+
+    @property
+    def peer_lacks(self) -> str:
+        """Why the role must not be moved to the peer on purpose for the data's sake; empty when it may."""
+        return why_peer_lacks_data(self.replica, replicates=self.plan.drbd is not None)
 
     def _begin(self, target: Role, cause: str) -> None:
         if target.value != (self.journal.target or self.role):
@@ -220,13 +228,13 @@ class Node:
         return [name for name in self.plan.units if name in lives and lives[name].failed and name not in self.down]
 
     def _judge_release(self) -> None:
-        failing = self.failing()
+        lives = self.stage.lives
+        reasons = [f"{name} {lives[name].reason}" for name in self.failing()] + ([self.unfit] if self.unfit else [])
         why = ""
         if self.switchover:
             why = self.switchover
-        elif self.plan.is_pair and self.active and gives_up(failing or self.unfit, self.peer):
-            told = f"{failing[0]} {self.stage.lives[failing[0]].reason}" if failing else self.unfit
-            why = f"gave the role up: {told}"
+        elif self.plan.is_pair and self.active and not self.peer_lacks and gives_up(reasons, self.peer):
+            why = f"gave the role up: {reasons[0]}"
         if why and not self.release and self.role is Role.MASTER:
             self._begin(Role.FAULT, why)
         self.release = why

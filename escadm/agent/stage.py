@@ -52,7 +52,9 @@ class Stage:
             self.apply(step.name, Event.START)
 
     def redefine(self, plan: Plan) -> None:
-        """Let running units go on by the new plan, unless the change asks for a restart; keepalived takes SIGHUP.
+        """Let running units go on by the new plan, unless the change asks for a restart.
+
+        keepalived and DRBD take up theirs while they run.
 
         The failures of what has changed are forgotten: they were another definition's.
         """
@@ -61,7 +63,7 @@ class Stage:
             planned = plan.units.get(name)
             if planned is None:
                 continue
-            if unit.same_process(planned) or planned.kind is Kind.KEEPALIVED:
+            if unit.same_process(planned) or planned.kind in (Kind.KEEPALIVED, Kind.DRBD):
                 self.units[name] = planned
             else:
                 mended.append(name)

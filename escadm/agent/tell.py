@@ -79,10 +79,13 @@ def pairing_of(node: Node) -> dict[str, str]:
     spec = node.plan.keepalived
     if spec is None:
         return {}
+    drbd = node.plan.drbd
+    volume = f"{drbd.device} {drbd.port} {' '.join(sorted(map(str, drbd.nodes)))}" if drbd else "none"
     return {
         "virtual_router_id": str(spec.virtual_router_id),
         "vip": str(spec.vip),
         "advert_interval": f"{spec.advert_interval:g}",
+        "drbd": volume,
     }
 
 

@@ -15,6 +15,7 @@ from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.node import Node
 from escadm.agent.patience import ELECTION, Patience, needs_of
 from escadm.agent.vrrp import Keepalived
+from escadm.config.overlay import canonical
 from escadm.core.change import PAIRED_STEPS, classify
 from escadm.core.graph import above, below
 from escadm.core.lifecycle import Life
@@ -24,6 +25,7 @@ from escadm.core.types import Change, ChangeClass, Kind, Role, UnitState, Vrrp
 from escadm.errors import Failed, Usage
 from escadm.system.host import Host
 from escadm.system.net import host_facts
+from escadm.system.replication import bring_up
 
 Say = Callable[[Mapping[str, object]], None]
 
@@ -44,7 +46,7 @@ class Verbs:
     async def do(self, request: Mapping[str, object], say: Say) -> str:
         """Carry out one request of the control socket's protocol."""
         names = request.get("resources") or []
-        resources = [str(name) for name in names] if isinstance(names, list) else []
+        resources = [canonical(str(name)) for name in names] if isinstance(names, list) else []
         force = request.get("force") is True
         known: dict[str, Callable[[], Awaitable[str]]] = {
             "start": lambda: self.start(resources),
@@ -174,6 +176,8 @@ class Verbs:
         driver = node.stage.drivers.get("keepalived")
         if isinstance(driver, Keepalived) and str(node.paths.keepalived_conf) in written:
             driver.reload()
+        if str(node.paths.drbd_res) in written and node.state("drbd") is UnitState.RUNNING:
+            await asyncio.to_thread(bring_up)
         if node.active:
             await self._patience.come_up(frozenset(node.plan.units))
         return "reloaded" if changes or written else "reloaded: nothing has changed"
@@ -193,7 +197,7 @@ class Verbs:
             raise Failed(f"cannot switch over: this node is {node.role}, not the primary", "run it on the primary")
         if node.switchover:
             raise Failed("a switchover is under way already")
-        why = why_not_take_over(node.peer)
+        why = why_not_take_over(node.peer) or node.peer_lacks
         if why and not force:
             raise Failed(f"cannot switch over: {why}", "to give the role up all the same: escadm switchover --force")
         began = time.monotonic()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from escadm.core.graph import above
 from escadm.core.reconcile import DOWN, Live
+from escadm.core.replication import Replica
 from escadm.core.types import MASTER_CONDITION, Kind, Plan, Role, UnitState, Vrrp
 
 TAKES_THE_ROLE = frozenset({Kind.PROMOTION, Kind.FILESYSTEM})
@@ -78,6 +79,20 @@ def why_not_take_over(peer: Peer | None) -> str:
     if not peer.able:
         told = "; ".join(peer.reasons) or f"its keepalived says {peer.vrrp}"
         return f"the peer {peer.address} is not fit: {told}"
+    return ""
+
+
+def why_peer_lacks_data(replica: Replica | None, *, replicates: bool) -> str:
+    """Why the peer does not have all that was written here, as a sentence; empty when it has, or nothing is replicated.
+
+    Moving the role there on purpose would lose what it lacks, or split the data.
+    """
+    if not replicates:
+        return ""
+    if replica is None or not replica.is_connected:
+        return "the replication to the peer is not connected: it lacks what was written here since"
+    if replica.peer_disk != "UpToDate":
+        return f"the peer's data is {replica.peer_disk}"
     return ""
 
 

@@ -17,6 +17,7 @@ from escadm.agent.memory import Memory, UnitMemory, remember
 from escadm.agent.node import Node
 from escadm.agent.service import mark_prefix
 from escadm.core.lifecycle import Life
+from escadm.core.replication import Replica
 from escadm.core.types import (
     Alive,
     FilesystemSpec,
@@ -30,6 +31,7 @@ from escadm.core.types import (
     UnitState,
     Vrrp,
 )
+from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.process import ProcessId, command_name, is_alive, mark_of, spawn
 from tests.unit.agent.test_service import DAEMON
@@ -379,3 +381,110 @@ def test_word_that_came_while_nobody_listened_counts(past: Past) -> None:
 
     run(work())
     os.close(keepalived)
+
+
+VOLUME = (
+    Unit("drbd", Kind.DRBD),
+    Unit("keepalived:master", Kind.CONDITION),
+    Unit("drbd:master", Kind.PROMOTION, ("drbd", "keepalived:master")),
+)
+
+
+class Kernel:
+    """What DRBD says, and what it is told to do."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, replica: Replica | Exception | None) -> None:
+        self.done: list[str] = []
+        self.listeners: list[subprocess.Popen[bytes]] = []
+        self.replica = replica
+        monkeypatch.setattr("escadm.agent.adopt.read_replica", self.look)
+        monkeypatch.setattr("escadm.agent.replication.read_replica", self.look)
+        monkeypatch.setattr("escadm.agent.replication.open_events", self.events)
+        for name in ("bring_up", "take_down", "promote", "demote"):
+            monkeypatch.setattr(f"escadm.agent.replication.{name}", lambda n=name: self.done.append(n))
+
+    def look(self) -> Replica | None:
+        if isinstance(self.replica, Exception):
+            raise self.replica
+        return self.replica
+
+    def events(self) -> subprocess.Popen[bytes]:
+        self.listeners.append(subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE))
+        return self.listeners[-1]
+
+    def end(self) -> None:
+        """A node that a test has done with may still have started to listen."""
+        for listener in self.listeners:
+            listener.kill()
+            listener.wait()
+            if listener.stdout is not None:
+                listener.stdout.close()
+
+
+PRIMARY = Replica("Primary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 0, 4096)
+
+
+@pytest.mark.parametrize(
+    ("remembered", "said", "state"),
+    [
+        (UnitState.RUNNING, PRIMARY, UnitState.RUNNING),
+        (UnitState.RUNNING, Failed("drbdsetup: no end after 5 s"), UnitState.RUNNING),
+        (UnitState.RUNNING, replace(PRIMARY, role="Secondary"), UnitState.STOPPED),
+        (UnitState.STARTING, PRIMARY, UnitState.STOPPING),
+        (UnitState.STOPPING, PRIMARY, UnitState.STOPPING),
+        (None, PRIMARY, UnitState.RUNNING),
+        (None, Failed("no module"), UnitState.STOPPED),
+        (None, None, UnitState.STOPPED),
+    ],
+)
+def test_a_promotion_is_never_forgotten(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, remembered: UnitState | None, said: object, state: UnitState
+) -> None:
+    assert said is None or isinstance(said, Replica | Exception)
+    kernel = Kernel(monkeypatch, said)
+    promotion = VOLUME[2]
+    past = {} if remembered is None else {"drbd:master": remember(promotion, Life(remembered, 1.0), None, stale=False)}
+
+    async def work() -> None:
+        node = Node(paths, plan(*VOLUME), Memory(units=past))
+        adopt(node, Memory(units=past))
+        assert node.state("drbd:master") is state
+        if state is UnitState.STOPPING:
+            await wait_for(lambda: kernel.done == ["demote"])
+        node.replicas.close()
+
+    run(work())
+    kernel.end()
+
+
+def test_a_volume_that_the_plan_no_longer_has_is_taken_down(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(monkeypatch, PRIMARY)
+    past = {"drbd": remember(VOLUME[0], Life(UnitState.RUNNING, 1.0), None, stale=False)}
+
+    async def work() -> None:
+        node = Node(paths, plan(), Memory(units=past))
+        adopt(node, Memory(units=past))
+        node.wake()
+        await wait_for(lambda: kernel.done == ["take_down"])
+        await wait_for(lambda: node.state("drbd") is UnitState.STOPPED)
+
+    run(work())
+    kernel.end()
+
+
+def test_a_volume_that_is_gone_is_no_healthy_one(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(monkeypatch, PRIMARY)
+
+    async def work() -> None:
+        node = Node(paths, plan(VOLUME[0]), Memory())
+        adopt(node, Memory())
+        await wait_for(lambda: node.replica is not None)
+        assert node.state("drbd") is UnitState.RUNNING
+        kernel.replica = None
+        node.replicas.look()
+        await wait_for(lambda: node.stage.lives["drbd"].streak == 1)
+        assert "somebody else took the volume down" in node.stage.lives["drbd"].reason
+        node.replicas.close()
+
+    run(work())
+    kernel.end()

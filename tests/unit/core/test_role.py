@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from escadm.core.reconcile import Live
-from escadm.core.role import Peer, gives_up, is_drained, master_units, reached, why_not_take_over
+from escadm.core.replication import Replica
+from escadm.core.role import Peer, gives_up, is_drained, master_units, reached, why_not_take_over, why_peer_lacks_data
 from escadm.core.types import KeepalivedSpec, Plan, Role, UnitState, Vrrp
 from tests.unit.core.plans import LADDER, make_plan, make_unit
 
@@ -255,3 +256,20 @@ def test_a_failing_node_takes_the_role_back_when_its_peer_is_gone() -> None:
     pair.nodes[0].peer = Peer("10.0.0.3")
     pair.happen("decide", 0)
     assert pair.moves == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("replica", "words"),
+    [
+        (Replica("Primary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established"), ""),
+        (Replica("Primary", "Connected", "Secondary", "Diskless", "UpToDate", "Established"), ""),
+        (Replica("Primary", "Connected", "Secondary", "UpToDate", "Inconsistent", "SyncSource"), "is Inconsistent"),
+        (Replica("Primary", "StandAlone", "Unknown", "UpToDate", "DUnknown", "Off"), "not connected"),
+        (None, "not connected"),
+    ],
+)
+def test_the_role_is_not_moved_to_a_peer_that_lacks_data(replica: Replica | None, words: str) -> None:
+    told = why_peer_lacks_data(replica, replicates=True)
+    assert words in told
+    assert bool(told) == bool(words)
+    assert why_peer_lacks_data(replica, replicates=False) == ""
