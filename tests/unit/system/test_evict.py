@@ -81,11 +81,18 @@ def test_nothing_to_do_is_done_at_once(tmp_path: Path) -> None:
 evict.unmount_by_force(spec, paths, 5)
 assert mounted_device(point) is None
 evict.unmount_by_force(spec, paths, 5)
-local = FilesystemSpec("/db")
+"""
+    assert in_namespace(tmp_path, SCENE + script) == ""
+
+
+def test_who_holds_a_mount_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    script = """
 child = hold()
-evict.unmount_by_force(local, paths, 5)
-assert child.poll() is None
+evict.unmount_by_force(FilesystemSpec("/db"), paths, 5)
+print(refused(evict.unmount_by_force, FilesystemSpec("/db", device="ours", fstype="tmpfs"), paths, 5))
+assert child.poll() is None and mounted_device(point) == "volume"
 child.kill()
 child.wait()
 """
-    assert in_namespace(tmp_path, SCENE + script) == ""
+    words = "cannot use the mount point ROOT/db: volume is mounted there, not ours\n"
+    assert in_namespace(tmp_path, SCENE + script) == words
