@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -103,7 +104,7 @@ def opened(feed: ReplicaFeed) -> Iterator[ReplicaFeed]:
 # --- the feed ---
 
 
-def test_each_event_is_a_look_and_closing_leaves_nothing(world: World, tmp_path: object) -> None:
+def test_each_event_is_a_look_and_closing_leaves_nothing(world: World) -> None:
     async def work() -> None:
         before = descriptors()
         world.script = "echo exists -; read line; exec sleep 600"
@@ -118,7 +119,7 @@ def test_each_event_is_a_look_and_closing_leaves_nothing(world: World, tmp_path:
     run(work())
 
 
-def test_an_event_is_seen_when_it_comes(world: World, tmp_path: object) -> None:
+def test_an_event_is_seen_when_it_comes(world: World, tmp_path: Path) -> None:
     async def work() -> None:
         world.script = f"while :; do [ -e {tmp_path}/go ] && break; sleep 0.01; done; echo change; exec sleep 600"
         with opened(world.feed()):
@@ -126,7 +127,7 @@ def test_an_event_is_seen_when_it_comes(world: World, tmp_path: object) -> None:
             count = len(world.seen)
             world.state = OLD
             assert world.seen == [FINE] * count
-            subprocess.run(["touch", f"{tmp_path}/go"], check=True)
+            (tmp_path / "go").touch()
             await wait_for(lambda: world.seen[-1] == OLD)
 
     run(work())
