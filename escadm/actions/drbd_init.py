@@ -20,6 +20,7 @@ from escadm.system.host import Host
 
 CONNECTS_WITHIN = 60.0
 POLL = 0.25
+DONE = "already done: the data is UpToDate; go on with: escadm restart"
 
 Say = Callable[[str], None]
 
@@ -72,8 +73,10 @@ def _become_source(plan: Plan, erase: str | None, say: Say) -> str:
     if erase is not None:
         raise Usage("--erase goes with the first step, not with --primary")
     replica = _wait_for_peer(say)
-    if replica.disk == "UpToDate" or replica.peer_disk == "UpToDate":
-        return "already done: the data is UpToDate; go on with: escadm restart"
+    if replica.disk == "UpToDate":
+        return _complete(plan, replica, say)
+    if replica.peer_disk == "UpToDate":
+        return DONE
     if (replica.disk, replica.peer_disk) != ("Inconsistent", "Inconsistent"):
         raise Failed(
             f"cannot begin the first copy: the disks are {replica.disk} here and {replica.peer_disk} on the peer",
@@ -84,6 +87,17 @@ def _become_source(plan: Plan, erase: str | None, say: Say) -> str:
     _make_file_system(plan, say)
     replication.demote()
     return "next, on both nodes: escadm restart (the copy goes on meanwhile: escadm status -v)"
+
+
+def _complete(plan: Plan, replica: Replica, say: Say) -> str:
+    """An earlier run may have ended, with the power cut, before there was a file system."""
+    if "Primary" not in (replica.role, replica.peer_role):
+        replication.promote()
+        _make_file_system(plan, say)
+        replication.demote()
+    elif replica.is_primary:
+        _make_file_system(plan, say)
+    return DONE
 
 
 def _wait_for_peer(say: Say) -> Replica:
