@@ -14,6 +14,7 @@ from typing import NoReturn
 from escadm.actions.diff import diff
 from escadm.actions.status import status
 from escadm.config import read_plan
+from escadm.core.replication import degradation, why_unfit
 from escadm.core.types import (
     Address,
     Exec,
@@ -37,6 +38,7 @@ from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
 from escadm.system.probe import probe
 from escadm.system.process import command_name, pids_of, service_environment
+from escadm.system.replication import read_replica
 
 ENOUGH_SHARE = 0.05
 ENOUGH_BYTES = 1 << 30
@@ -136,12 +138,25 @@ def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, facts: HostFacts,
             yield _Check(f"peer {peer}", partial(_ping, peer, facts, host))
         for gateway in spec.gateway:
             yield _Check(f"gateway {gateway}", partial(_ping, gateway, facts, host))
+    if plan.drbd is not None:
+        yield _Check("replication", partial(_replication, facts, host))
     up = {resource.name: resource for resource in snapshot.resources if resource.state == "running"}
     for unit in plan.units.values():
         if isinstance(unit.spec, FilesystemSpec) and unit.spec.device is not None:
             yield _Check(unit.name, partial(_mount, unit.spec, snapshot.role, paths))
         elif unit.name in up and isinstance(unit.spec, ProcessSpec | SystemdSpec):
             yield _Check(unit.name, partial(_service, unit, unit.spec, up[unit.name]))
+
+
+def _replication(facts: HostFacts, host: Host) -> str:
+    if not facts.strict:
+        raise NotPermitted("a tree beside the machine has no volume of its own")
+    replica = read_replica(host.run)
+    if replica is None:
+        raise Failed("the volume is not up")
+    if trouble := why_unfit(replica) or degradation(replica):
+        raise Failed(trouble)
+    return replica.words
 
 
 def _others(paths: Paths) -> str:

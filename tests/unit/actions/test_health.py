@@ -37,6 +37,7 @@ class Pings:
     def __init__(self, *deaf: str, error: Exception | None = None) -> None:
         self.deaf = deaf
         self.error = error
+        self.drbd = ""
 
     def __call__(
         self,
@@ -47,6 +48,8 @@ class Pings:
         env: Mapping[str, str] | None = None,
         ok: Container[int] = (0,),
     ) -> Completed:
+        if argv[0] == "drbdsetup":
+            return Completed(tuple(argv), 0, self.drbd, "")
         assert argv[0] == "ping"
         if self.error:
             raise self.error
@@ -186,3 +189,14 @@ def test_what_could_not_be_checked_is_not_held_against_the_node() -> None:
     good, unsure, bad = (CheckResult("x", passed, "") for passed in (True, None, False))
     assert HealthReport("", snapshot, (good, unsure)).passed
     assert not HealthReport("", snapshot, (good, unsure, bad)).passed
+
+
+def test_replication_is_asked_for_its_own_word(paths: Paths) -> None:
+    volume = Pings()
+    folder = Path(__file__).parents[1] / "system/drbd/8.4"
+    for state, passed in (("primary.a", True), ("resync.b", False), ("split-brain.a", False), ("outdated.b", False)):
+        stamped = (folder / f"{state}.events2.txt").read_text()
+        volume.drbd = "\n".join(line.split(" ", 1)[1] for line in stamped.splitlines() if " " in line)
+        assert found(look(paths, Role.BACKUP, PAIR + DRBD, volume))["replication"][0] is passed, state
+    beside = look(paths, Role.BACKUP, PAIR + DRBD, volume, facts=BESIDE)
+    assert found(beside)["replication"] == (None, "a tree beside the machine has no volume of its own")
