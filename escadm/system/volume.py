@@ -4,11 +4,14 @@ administrator types come here; nothing of it is ever a repair inside a start."""
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
+from collections.abc import Container
 from pathlib import Path
 
-from escadm.errors import EscadmError, Failed
+from escadm.core.replication import last_words
+from escadm.errors import Failed
 from escadm.system.run import Completed, run
 
 QUICK = 20.0
@@ -26,11 +29,9 @@ def signature(disk: str) -> str:
     try:
         mode = Path(disk).stat().st_mode
     except OSError as error:
-        raise Failed(
-            f"cannot look at the disk {disk}: {error.strerror}", "set drbd.disk to the right device"
-        ) from error
+        raise Failed(f"cannot look at the disk {disk}: {error.strerror}", WRONG_DISK) from error
     if not stat.S_ISBLK(mode):
-        raise Failed(f"cannot use {disk}: it is not a block device", "set drbd.disk to the right device")
+        raise Failed(f"cannot use {disk}: it is not a block device", WRONG_DISK)
     told = run(["blkid", "-p", "-o", "export", disk], timeout=QUICK, ok=ANY_CODE)
     if told.code == 2:
         return ""
@@ -38,8 +39,8 @@ def signature(disk: str) -> str:
     found = fields.get("TYPE") or fields.get("PTTYPE")
     if found is None:
         raise Failed(f"cannot tell what is on {disk}: blkid ended with code {told.code}")
-    label = f" labelled {fields['LABEL']}" if "LABEL" in fields else ""
-    return f"{found}{label}"
+    label = re.sub(r"\\(.)", r"\1", fields.get("LABEL", ""))  # blkid puts a backslash before what a shell would read
+    return f"{found} labelled {label}" if label else found
 
 
 def user_of(disk: str) -> str:
@@ -58,16 +59,21 @@ def user_of(disk: str) -> str:
 
 
 def has_meta_data() -> bool:
-    """Whether the disk of the resource has DRBD's meta-data for it."""
-    return _drbdadm("dump-md", timeout=QUICK, ok=ANY_CODE).code == 0
+    """Whether the disk of the resource has DRBD's meta-data for it. Failed where that cannot be told."""
+    told = _drbdadm("dump-md", timeout=QUICK, ok=ANY_CODE)
+    text = told.stdout + told.stderr
+    if told.code == 0 or "unclean" in text:  # after a power cut they are, until the volume is up again
+        return True
+    if "No valid meta data" in text:
+        return False
+    raise Failed(f"cannot tell whether the disk has DRBD's meta-data: {last_words(text) or told.code}")
 
 
 def create_meta_data() -> None:
     """Write new meta-data at the end of the disk. What DRBD knew of it before is lost."""
     told = _drbdadm("create-md", "--force", timeout=LONG, ok=ANY_CODE)
     if told.code != 0:
-        lines = [line.strip() for line in (told.stderr + told.stdout).splitlines() if line.strip()]
-        raise Failed(f"cannot write DRBD's meta-data: {lines[-1] if lines else told.code}")
+        raise Failed(f"cannot write DRBD's meta-data: {last_words(told.stdout + told.stderr) or told.code}")
 
 
 def wipe(disk: str) -> None:
@@ -80,25 +86,19 @@ def make_primary_source() -> None:
     _drbdadm("primary", "--force", timeout=QUICK)
 
 
-def skip_first_copy() -> None:
-    """Declare the two blank disks equal: no first copy (drbdadm(8), new-current-uuid --clear-bitmap)."""
-    run(["drbdadm", "--", "--clear-bitmap", "new-current-uuid", RESOURCE], timeout=QUICK)
-
-
 def make_file_system(device: str, fstype: str) -> None:
     """A new file system on the replicated device."""
     options = ["-F"] if fstype.startswith("ext") else []
     run([f"mkfs.{fstype}", "-q", *options, device], timeout=LONG)
 
 
-def _drbdadm(*words: str, timeout: float, ok: object = (0,)) -> Completed:
+def _drbdadm(*words: str, timeout: float, ok: Container[int] = (0,)) -> Completed:
     """drbdadm over the real configuration, but never with a question to the usage counter on the network."""
     text = 'global { usage-count no; }\ninclude "/etc/drbd.d/esc.res";\n'
     with tempfile.TemporaryDirectory(prefix="escadm-") as folder:
         file = Path(folder, "drbd.conf")
         file.write_text(text)
-        codes = ok if isinstance(ok, range) else (0,)
         try:
-            return run(["drbdadm", "-c", str(file), *words, RESOURCE], timeout=timeout, ok=codes)
-        except EscadmError as error:
-            raise Failed(error.message.replace(f" -c {file}", ""), error.hint) from error
+            return run(["drbdadm", "-c", str(file), *words, RESOURCE], timeout=timeout, ok=ok)
+        except Failed as error:
+            raise Failed(error.message, error.hint.replace(f" -c {file}", "")) from error
