@@ -56,6 +56,8 @@ def resolve(
 
     here = session(context)
     here.require_root("decide about data")
+    if not here.paths.is_host:
+        raise Usage("cannot resolve a split brain below --root: the volume belongs to the machine")
     if not discard_local:
         raise Usage("say what is to be given up", "escadm drbd resolve --discard-local, on the node whose data goes")
     if why := why_not_resolve(read_replica()):
