@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -103,6 +104,16 @@ def test_who_uses_it(disk: str, tmp_path: Path) -> None:
         assert volume.user_of(disk) == f"mounted at {point}"
     finally:
         subprocess.run(["umount", str(point)], check=True)
+    assert volume.user_of(disk) == ""
+
+
+def test_a_user_that_is_no_mount(disk: str) -> None:
+    """DRBD, LVM, swap or a mounted partition: all of them claim the disk as this does."""
+    claim = os.open(disk, os.O_RDONLY | os.O_EXCL)
+    try:
+        assert volume.user_of(disk) == "in use by the kernel (Device or resource busy)"
+    finally:
+        os.close(claim)
     assert volume.user_of(disk) == ""
 
 
