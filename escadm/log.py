@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+LARGEST = 10 * 2**20
+KEPT = 5
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
 
 
@@ -17,7 +19,9 @@ def get(name: str) -> logging.Logger:
 
 
 def set_up(file: Path | None, *, debug: bool = False, stderr: bool = True) -> None:
-    """Send all log lines to stderr and, where ``file`` is given, there too (rotation by rename is noticed).
+    """Send all log lines to stderr and, where ``file`` is given, there too.
+
+    The file is rotated: at 10 MiB it becomes FILE.1, and five of them are kept.
 
     ``stderr`` False: to the file alone. Times are UTC, ISO 8601. A log file that cannot be opened costs one warning,
     never the agent.
@@ -32,7 +36,9 @@ def set_up(file: Path | None, *, debug: bool = False, stderr: bool = True) -> No
     if file is not None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handlers.append(logging.handlers.WatchedFileHandler(file, encoding="utf-8"))
+            handlers.append(
+                logging.handlers.RotatingFileHandler(file, maxBytes=LARGEST, backupCount=KEPT, encoding="utf-8")
+            )
         except OSError as error:
             problem = error
     for handler in handlers:

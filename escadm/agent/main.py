@@ -62,6 +62,10 @@ def main(paths: Paths, debug: bool = False) -> int:
 
 async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
     loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP means nothing here: the command is escadm reload")
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     memory = load(paths)
     node = Node(paths, prepared.plan, memory)
@@ -75,10 +79,6 @@ async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
         node.wake()
 
     loop.add_reader(addresses, look_again)
-    over = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
-    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP means nothing here: the command is escadm reload")
     beat = loop.create_task(_beat(paths))
     node.wake()
     tell_systemd("READY=1")

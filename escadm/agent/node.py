@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from escadm.agent.attempt import Attempts
+from escadm.agent.attempt import Attempts, is_answered
 from escadm.agent.driver import Driver, Post
 from escadm.agent.journal import Journal, iso
 from escadm.agent.make import make_driver
@@ -24,7 +24,7 @@ from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
 from escadm.core.lifecycle import Event, Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.replication import Replica, why_unfit
-from escadm.core.role import Peer, gives_up, is_drained, reached, why_peer_lacks_data
+from escadm.core.role import TAKES_THE_ROLE, Peer, gives_up, is_drained, reached, why_peer_lacks_data
 from escadm.core.types import Kind, Plan, Role, RoleChange, SystemdSpec, Unit, UnitState, Vrrp
 from escadm.log import get
 from escadm.paths import Paths
@@ -195,6 +195,8 @@ class Node:
             told = after.reason and (after.again or after.state in DOWN)
             reason = f": {after.reason}" if told else ""
             log.info("%s: %s%s%s", name, after.state, took, reason)
+            if after.state is UnitState.RUNNING and self.stage.units[name].kind in TAKES_THE_ROLE:
+                self.journal.mark(self.stage.units[name].kind.value)
         self.wake()
         for watcher in self.watchers:
             watcher(name, after)
@@ -212,7 +214,7 @@ class Node:
         make("remember", lambda: remember_node(self))
         if self.link is not None:
             make("tell the peer", self.link.say)
-        self._waiting = [pair for pair in self._waiting if not _answered(*pair)]
+        self._waiting = [pair for pair in self._waiting if not is_answered(*pair)]
 
     def _take_steps(self) -> None:
         self._judge_release()
@@ -249,6 +251,8 @@ class Node:
             self.role, self.role_since = role, iso(time.time())
             self.journal.mark("role")
         if self.journal.target == role and self.is_settled():
+            if role is Role.MASTER:
+                self.journal.mark("services")
             self.journal.end()
 
     def _write_role(self) -> None:
@@ -286,15 +290,3 @@ class Node:
     def make_driver(self, unit: Unit, post: Post) -> Driver:
         """The driver for one incarnation of the unit."""
         return make_driver(self, unit, post)
-
-
-def _answered(true: Callable[[], bool], future: asyncio.Future[None]) -> bool:
-    """Whether nobody waits any longer: the question is answered with yes or with an error, or was given up."""
-    if future.done():
-        return True
-    try:
-        if true():
-            future.set_result(None)
-    except Exception as error:
-        future.set_exception(error)
-    return future.done()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 
 from escadm.core.health import Facts, describe_unit, is_of_concern, judge
 from escadm.core.snapshot import encode
 from escadm.core.types import Health, Kind, ResourceStatus, Role, RoleChange, Snapshot, Verdict
+from escadm.errors import EscadmError
 from escadm.paths import Paths
 from escadm.system.alive import identity
 from escadm.system.files import write_atomically
@@ -42,7 +44,12 @@ def picture(
 
 def publish(snapshot: Snapshot, paths: Paths) -> None:
     """Let everybody read it."""
-    write_atomically(paths.status, json.dumps(encode(snapshot) | identity(), indent=1) + "\n", 0o644)
+    try:
+        write_atomically(paths.status, json.dumps(encode(snapshot) | identity(), indent=1) + "\n", 0o644)
+    except (EscadmError, OSError):
+        with suppress(OSError):
+            paths.status.unlink()  # no word is better than one that is no longer true
+        raise
 
 
 def publish_end(paths: Paths, history: tuple[RoleChange, ...]) -> None:

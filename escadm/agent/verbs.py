@@ -108,14 +108,16 @@ class Verbs:
         """Everything, or the named resources after what stands on them."""
         node = self._node
         if resources:
-            node.down |= frozenset(resources)
+            off = {name for name in resources if not node.plan.units[name].startup}
+            node.up -= off  # switched off at startup: it is that again
+            node.down |= frozenset(resources) - off
             scope: Collection[str] = above(needs_of(node.plan), resources)
         else:
-            node.active = False
+            node.active, node.up = False, frozenset()
             scope = [*node.plan.units, *node.stage.lives]
 
         def overtaken() -> bool:
-            return not node.down.issuperset(resources) if resources else node.active
+            return bool(node.goal.intersection(resources)) if resources else node.active
 
         await self._patience.until(lambda: overtaken() or all(node.state(name) in DOWN for name in scope), scope)
         if overtaken():

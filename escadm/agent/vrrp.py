@@ -2,7 +2,8 @@
 
 keepalived proposes a role through its notify FIFO. We own the FIFO (it outlives keepalived and the agent, and what
 is written while nobody reads is kept), read it line by line, and let the newest word count, SETTLE seconds
-after the first that has not: when somebody removes the VIP, keepalived says BACKUP and, 5 ms later, MASTER again.
+after the first that has not, and SETTLE_LOSS where it takes the role away: when somebody removes the VIP, keepalived
+says BACKUP and, some milliseconds later, MASTER again, and no service has to be stopped for that.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from escadm.system.process import ProcessId, command_name, identify, is_alive, k
 from escadm.system.run import run
 
 SETTLE = 0.02
+SETTLE_LOSS = 0.05
 FIT = "0\n"
 UNFIT = "-254\n"
 LEAVES_WITHIN = 3.0
@@ -46,6 +48,7 @@ class RoleFeed:
         self._descriptor: int | None = None
         self._rest = b""
         self.newest = Vrrp.UNKNOWN
+        self._counts = Vrrp.UNKNOWN
         self._due: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
@@ -97,10 +100,12 @@ class RoleFeed:
         """Let ``state`` be the newest word; it counts after SETTLE seconds, unless a newer one comes first."""
         self.newest = state
         if self._due is None:
-            self._due = asyncio.get_running_loop().call_later(SETTLE, self._settled)
+            lost = state is Vrrp.BACKUP and self._counts is Vrrp.MASTER
+            self._due = asyncio.get_running_loop().call_later(SETTLE_LOSS if lost else SETTLE, self._settled)
 
     def _settled(self) -> None:
         self._due = None
+        self._counts = self.newest
         self._on_vrrp(self.newest)
 
 

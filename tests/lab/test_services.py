@@ -254,3 +254,14 @@ def test_a_group_by_name_means_all_of_it(lab: Lab) -> None:
     }
     primary.escadm("start", "esc_service")
     assert wait_healthy(lab) == (primary, standby)
+
+
+def test_what_is_switched_off_stays_so(lab: Lab) -> None:
+    primary, standby = wait_healthy(lab)
+    primary.escadm("start", "snmp")
+    assert resource(primary, "snmp")["state"] == "running"
+    primary.escadm("stop", "snmp")
+    assert resource(primary, "snmp")["state"] == "disabled"
+    primary.escadm("start")
+    assert resource(primary, "snmp")["state"] == "disabled"
+    assert wait_healthy(lab) == (primary, standby)
