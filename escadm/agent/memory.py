@@ -15,8 +15,9 @@ from escadm.core.lifecycle import Life
 from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, Spec, Unit, UnitState
 from escadm.log import get
 from escadm.paths import Paths
+from escadm.system.alive import boot_id
 from escadm.system.files import write_atomically
-from escadm.system.process import ProcessId, boot_id
+from escadm.system.process import ProcessId
 
 log = get(__name__)
 

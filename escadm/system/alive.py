@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import struct
 import time
@@ -78,6 +79,7 @@ def identity() -> dict[str, object]:
     return {"agent": {"pid": os.getpid(), "boot_id": boot_id()}}
 
 
+@functools.cache
 def boot_id() -> str:
     """The kernel's name for this boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

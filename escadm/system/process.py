@@ -9,7 +9,6 @@ its own still does).
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import pwd
 import signal
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from escadm.core.types import ProcessSpec
 from escadm.errors import Failed
+from escadm.system.alive import boot_id
 
 MARK = "ESCADM_UNIT"
 PROC = Path("/proc")
@@ -42,12 +42,6 @@ class _Stat:
     group: int
     session: int
     start: int
-
-
-@functools.cache
-def boot_id() -> str:
-    """The kernel's random name for this boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _stat(pid: int) -> _Stat | None:
