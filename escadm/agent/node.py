@@ -17,7 +17,7 @@ from escadm.agent.make import make_driver
 from escadm.agent.memory import Memory
 from escadm.agent.peer import PeerLink, heartbeat_interval
 from escadm.agent.publish import publish_end, publish_role
-from escadm.agent.replication import ReplicaFeed
+from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
 from escadm.agent.tell import publish_node, remember_node, tell_peer
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from escadm.core.evidence import decode
 from escadm.core.role import Peer
 from escadm.core.types import Address, Role, Vrrp
 from escadm.log import get
@@ -130,7 +131,9 @@ class PeerLink(asyncio.DatagramProtocol):
 
     def _silence(self) -> None:
         log.warning("peer %s is silent", self._address)
-        self._become(replace(self.peer, heard=False, fit=False, settled=False, role=None, vrrp=Vrrp.UNKNOWN))
+        self._become(
+            replace(self.peer, heard=False, fit=False, settled=False, role=None, vrrp=Vrrp.UNKNOWN, replica=None)
+        )
 
     def _become(self, peer: Peer) -> None:
         if peer != self.peer:
@@ -154,6 +157,7 @@ def parse(data: bytes, address: str) -> Peer | None:
             settled=told.get("settled") is True,
             reasons=tuple(_plain(reason) for reason in told.get("reasons", ()))[:MOST_REASONS],
             pairing={_plain(key): _plain(value) for key, value in told.get("pairing", {}).items()},
+            replica=decode(told.get("replica")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from escadm.agent.memory import Memory, remember, save
 from escadm.agent.publish import picture, publish
+from escadm.core.evidence import encode, evidence_of
 from escadm.core.health import Facts
 from escadm.core.reconcile import DOWN
 from escadm.core.types import Vrrp
@@ -103,4 +104,5 @@ def tell_peer(node: Node) -> dict[str, object]:
         "settled": node.is_settled(),
         "reasons": reasons,
         "pairing": pairing_of(node),
+        "replica": encode(evidence_of(node.replica, node.role_since)) if node.replica else None,
     }

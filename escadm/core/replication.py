@@ -21,7 +21,8 @@ class Replica:
     """This node's view of the volume, in DRBD's own words; ``Unknown`` where it says nothing.
 
     ``connection``: Connected, Connecting (8.4: WFConnection), StandAlone, … ``replication``: Established, SyncSource,
-    SyncTarget, … or Off. ``out_of_sync`` and ``size`` in bytes.
+    SyncTarget, … or Off. ``out_of_sync`` and ``size`` in bytes. ``suspended``: why writes wait (``fencing``, ``user``,
+    ``no-data`` or several by comma), empty where they do not.
     """
 
     role: str = "Unknown"
@@ -32,6 +33,7 @@ class Replica:
     replication: str = "Off"
     out_of_sync: int = 0
     size: int = 0
+    suspended: str = ""
 
     @property
     def words(self) -> str:
@@ -75,7 +77,7 @@ def parse_events2(text: str) -> Replica | None:
         return None
     connection, device = parts.get("connection", {}), parts.get("device", {})
     peer = parts.get("peer-device", {})
-    told = connection.get("connection", "StandAlone")
+    told, waits = connection.get("connection", "StandAlone"), resource.get("suspended", "no")
     return Replica(
         role=resource.get("role", "Unknown"),
         connection="Connecting" if told in CONNECTING else told,
@@ -85,6 +87,7 @@ def parse_events2(text: str) -> Replica | None:
         replication=peer.get("replication", "Off"),
         out_of_sync=_number(peer.get("out-of-sync")) * KIB,
         size=_number(device.get("size")) * KIB,
+        suspended="" if waits == "no" else waits,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from escadm.core.evidence import Evidence
 from escadm.core.graph import above
 from escadm.core.reconcile import DOWN, Live
 from escadm.core.replication import Replica
@@ -21,6 +22,7 @@ class Peer:
     """What this node knows of the other one.
 
     ``fit``: nothing there has failed and its keepalived takes part. ``settled``: all that should run there does.
+    ``replica``: what it tells of its copy of the data; None without a volume, and while it is not heard.
     """
 
     address: str
@@ -31,6 +33,7 @@ class Peer:
     settled: bool = False
     reasons: tuple[str, ...] = ()
     pairing: Mapping[str, str] | None = None
+    replica: Evidence | None = None
 
     @property
     def able(self) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from escadm.agent import peer as peer_module
 from escadm.agent.peer import LOST_AFTER, MOST_REASONS, PORT, PeerLink, heartbeat_interval, parse
+from escadm.core.evidence import Evidence, encode
 from escadm.core.role import Peer
 from escadm.core.types import Role, Vrrp
 from tests.unit.agent.world import run, wait_for
@@ -34,6 +35,16 @@ def test_good_datagram() -> None:
         THERE, True, Vrrp.BACKUP, Role.BACKUP, True, True, ("pgsql died",), {"vip": "172.16.2.0"}
     )
     assert parsed(role=None) == Peer(THERE, True, Vrrp.BACKUP, None, True, True, (), {})
+
+
+def test_what_the_peer_tells_of_its_copy() -> None:
+    copy = Evidence("Secondary", "StandAlone", "UpToDate", out_of_sync=4096)
+    told = parsed(replica=encode(copy))
+    assert told is not None
+    assert told.replica == copy
+    strange = parsed(replica="StandAlone")
+    assert strange is not None
+    assert strange.replica is None
 
 
 def test_only_true_is_true() -> None:
@@ -183,7 +194,7 @@ def test_silence(caplog: pytest.LogCaptureFixture) -> None:
         loop = asyncio.get_running_loop()
         async with Side(HERE, THERE) as one:
             async with Side(THERE, HERE) as two:
-                two.said["reasons"] = ["x"]
+                two.said |= {"reasons": ["x"], "replica": encode(Evidence("Primary"))}
                 await wait_for(lambda: one.link.peer.reasons)
             quiet = loop.time()
             await wait_for(lambda: not one.link.peer.heard)

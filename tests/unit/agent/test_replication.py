@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from escadm.agent import replication
-from escadm.agent.replication import Drbd, Promotion, ReplicaFeed
+from escadm.agent import replicas, replication
+from escadm.agent.replicas import ReplicaFeed
+from escadm.agent.replication import Drbd, Promotion
 from escadm.core.lifecycle import Event
 from escadm.core.replication import Replica
 from escadm.core.types import Kind, Unit
@@ -41,9 +42,10 @@ class World:
         self.listeners: list[subprocess.Popen[bytes]] = []
         self.seen: list[Replica | None] = []
         self.posts: list[tuple[Event, str]] = []
-        monkeypatch.setattr(replication, "open_events", self.open_events)
-        monkeypatch.setattr(replication, "read_replica", self.read_replica)
-        monkeypatch.setattr(replication, "WATCH_AGAIN", 0.02)
+        monkeypatch.setattr(replicas, "open_events", self.open_events)
+        for module in (replicas, replication):
+            monkeypatch.setattr(module, "read_replica", self.read_replica)
+        monkeypatch.setattr(replicas, "WATCH_AGAIN", 0.02)
         monkeypatch.setattr(replication, "FIRST_PAUSE", 0.01)
         for verb in ("bring_up", "take_down", "promote", "demote"):
             monkeypatch.setattr(replication, verb, self.verb(verb))
@@ -155,7 +157,7 @@ def test_a_look_that_is_asked_for_during_a_look_comes_after_it(world: World, mon
         return found
 
     async def work() -> None:
-        monkeypatch.setattr(replication, "read_replica", read)
+        monkeypatch.setattr(replicas, "read_replica", read)
         feed = world.feed()
         feed.look()
         await wait_for(looking.is_set)
@@ -191,10 +193,10 @@ def test_a_listener_that_cannot_start_is_tried_again_and_told_once(
         raise FileNotFoundError(2, "No such file or directory", "drbdsetup")
 
     async def work() -> None:
-        monkeypatch.setattr(replication, "open_events", fail)
+        monkeypatch.setattr(replicas, "open_events", fail)
         with opened(world.feed()):
             await wait_for(lambda: len(tries) > 2)
-            monkeypatch.setattr(replication, "open_events", world.open_events)
+            monkeypatch.setattr(replicas, "open_events", world.open_events)
             await wait_for(lambda: world.seen)
 
     with caplog.at_level(logging.WARNING):
@@ -212,13 +214,13 @@ def test_a_closed_feed_never_opens_again_by_itself(world: World, monkeypatch: py
         raise FileNotFoundError
 
     async def work() -> None:
-        monkeypatch.setattr(replication, "open_events", fail)
+        monkeypatch.setattr(replicas, "open_events", fail)
         feed = world.feed()
         feed.open()
         feed.open()
         feed.close()
         done = asyncio.Event()
-        asyncio.get_running_loop().call_later(replication.WATCH_AGAIN * 3, done.set)
+        asyncio.get_running_loop().call_later(replicas.WATCH_AGAIN * 3, done.set)
         await done.wait()
         assert len(tries) == 2
 

@@ -166,6 +166,13 @@ def test_a_resource_that_is_just_being_made_has_parts_that_are_not_known() -> No
     assert found.done is None
 
 
+@pytest.mark.parametrize(("told", "suspended"), [("no", ""), ("fencing", "fencing"), ("user,no-data", "user,no-data")])
+def test_why_writes_wait(told: str, suspended: str) -> None:
+    found = parse_events2(NINE.replace(" suspended:no", f" suspended:{told}"))
+    assert found is not None
+    assert found.suspended == suspended
+
+
 @pytest.mark.parametrize(
     "text", ["", "\n \nexists\n", "exists -\n", "exists device name:esc disk:UpToDate\n", "\0 x y z"]
 )
