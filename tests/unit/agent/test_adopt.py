@@ -398,8 +398,9 @@ class Kernel:
         self.listeners: list[subprocess.Popen[bytes]] = []
         self.replica = replica
         monkeypatch.setattr("escadm.agent.adopt.read_replica", self.look)
+        monkeypatch.setattr("escadm.agent.replicas.read_replica", self.look)
         monkeypatch.setattr("escadm.agent.replication.read_replica", self.look)
-        monkeypatch.setattr("escadm.agent.replication.open_events", self.events)
+        monkeypatch.setattr("escadm.agent.replicas.open_events", self.events)
         for name in ("bring_up", "take_down", "promote", "demote"):
             monkeypatch.setattr(f"escadm.agent.replication.{name}", lambda n=name: self.done.append(n))
 

@@ -37,7 +37,7 @@ def test_what_is_no_mapping_is_no_evidence(data: object) -> None:
 
 
 def test_what_is_missing_or_strange_is_not_known() -> None:
-    strange: dict[str, object] = dict.fromkeys(encode(COPY), [1])
+    strange: dict[str, object] = {key: [1] for key in encode(COPY)}
     assert decode({}) == decode(strange) == decode({"out_of_sync": True, "of_a_later_version": {}}) == Evidence()
     assert decode({"out_of_sync": -1}) == decode({"out_of_sync": 1.5}) == Evidence()
 
