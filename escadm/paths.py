@@ -104,6 +104,11 @@ class Paths:
         return self.run / "keepalived_vrrp.pid"
 
     @property
+    def fence_peer(self) -> Path:
+        """The program that DRBD asks what is known of a peer that it has lost."""
+        return self.below("/usr/bin/escadm-fence-peer")
+
+    @property
     def notify_directory(self) -> Path:
         """The sockets of services that report readiness with sd_notify."""
         return self.run / "notify"

@@ -41,7 +41,7 @@ def prepare(paths: Paths, facts: HostFacts, host: Host) -> Prepared:
     aside = outdated(read.plan, paths, host)
     differing = tuple(file for file in files if host.files.read(Path(file.path)) != file.text)
     for file in differing:
-        _check(file, paths, facts, host)
+        _check(file, read.plan, paths, facts, host)
     foreign = tuple(_told(file.path) for file in differing if _will_keep_original(file.path, host))
     changed = (*(file.path for file in differing), *aside)
     return Prepared(read.plan, (*read.warnings, *foreign), files, aside, changed)
@@ -75,11 +75,11 @@ def outdated(plan: Plan, paths: Paths, host: Host) -> tuple[str, ...]:
     return tuple(str(path) for path in unused if is_generated(host.files.read(path) or ""))
 
 
-def _check(file: RenderedFile, paths: Paths, facts: HostFacts, host: Host) -> None:
+def _check(file: RenderedFile, plan: Plan, paths: Paths, facts: HostFacts, host: Host) -> None:
     if file.path == str(paths.keepalived_conf):
         keepalived.check_config(file.text, strict=facts.strict, run=host.run)
-    else:
-        drbd.check_config(file.text, run=host.run)
+    elif plan.drbd is not None:
+        drbd.check_config(file.text, plan.drbd.major, run=host.run)
 
 
 def _will_keep_original(path: str, host: Host) -> bool:

@@ -1,4 +1,5 @@
-"""What the two agents of a pair tell each other: small UDP datagrams between the nodes' own addresses.
+"""What the two agents of a pair tell each other: small UDP datagrams between the nodes' own addresses, VRRP's and,
+where these are others, DRBD's: whoever has two paths should not believe the peer dead because one of them is.
 
 Each says what it is (keepalived's state, the role reached, fitness and why) a few times in the interval after which
 silence counts. Nothing here moves a role; it answers "could the peer take over?" and "do we both think the same?".
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from escadm.core.evidence import decode
@@ -31,8 +33,47 @@ def heartbeat_interval(advert_interval: float) -> float:
     return min(max(advert_interval, 0.2), 1.0)
 
 
+class PeerLinks:
+    """The link on every path (own address, peer's address), VRRP's first. ``peer`` is what was heard last on any."""
+
+    def __init__(
+        self,
+        paths: Sequence[tuple[Address, Address]],
+        interval: float,
+        tell: Callable[[], Mapping[str, object]],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._on_change = on_change
+        self._links = [
+            PeerLink(source, peer, interval, tell, partial(self._changed, index))
+            for index, (source, peer) in enumerate(paths)
+        ]
+        self.peer = self._links[0].peer
+
+    async def open(self) -> None:
+        await asyncio.gather(*(link.open() for link in self._links))
+
+    def close(self) -> None:
+        for link in self._links:
+            link.close()
+
+    def say(self) -> None:
+        """Send at once, on every path, if there is news."""
+        for link in self._links:
+            link.say()
+
+    def _changed(self, index: int) -> None:
+        """A path that has fallen silent says nothing as long as another one speaks."""
+        first = self._links[0].peer
+        newest = next((link.peer for link in (self._links[index], *self._links) if link.peer.heard), first)
+        peer = replace(newest, address=first.address, near=first.heard)
+        if peer != self.peer:
+            self.peer = peer
+            self._on_change()
+
+
 class PeerLink(asyncio.DatagramProtocol):
-    """Sends what ``tell()`` returns, and keeps ``peer`` up to date; ``on_change`` is called when that changes."""
+    """One path. Sends what ``tell()`` returns, and keeps ``peer`` up to date; ``on_change`` hears when it changes."""
 
     def __init__(
         self,
@@ -131,9 +172,7 @@ class PeerLink(asyncio.DatagramProtocol):
 
     def _silence(self) -> None:
         log.warning("peer %s is silent", self._address)
-        self._become(
-            replace(self.peer, heard=False, fit=False, settled=False, role=None, vrrp=Vrrp.UNKNOWN, replica=None)
-        )
+        self._become(Peer(str(self._address), reasons=self.peer.reasons, pairing=self.peer.pairing))
 
     def _become(self, peer: Peer) -> None:
         if peer != self.peer:
@@ -147,7 +186,7 @@ def parse(data: bytes, address: str) -> Peer | None:
         told = json.loads(data)
         if told["escadm"] != 1:
             return None
-        role = told.get("role")
+        role, gateway = told.get("role"), told.get("gateway")
         return Peer(
             address,
             heard=True,
@@ -158,6 +197,10 @@ def parse(data: bytes, address: str) -> Peer | None:
             reasons=tuple(_plain(reason) for reason in told.get("reasons", ()))[:MOST_REASONS],
             pairing={_plain(key): _plain(value) for key, value in told.get("pairing", {}).items()},
             replica=decode(told.get("replica")),
+            holds=told.get("holds") is True,
+            gateway=gateway if isinstance(gateway, bool) else None,
+            has_volume=told.get("has_volume") is not False,
+            asks=told.get("asks") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -39,8 +39,8 @@ class ReplicaFeed:
         loop = asyncio.get_running_loop()
         try:
             self._process = open_events()
-        except OSError as error:
-            self._complain(f"cannot listen to DRBD: {error}")
+        except EscadmError as error:
+            self._complain(f"cannot listen to DRBD: {error.message}")
             self._restart = loop.call_later(WATCH_AGAIN, self.open)
             return
         pipe = self._process.stdout

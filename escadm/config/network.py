@@ -33,7 +33,7 @@ def engines(
         return None, None
     network = _Network(config, vip, facts, findings)
     keepalived = network.keepalived()
-    return keepalived, volume(config, findings) if config.drbd.nodes else None
+    return keepalived, volume(config, findings, facts.drbd_major) if config.drbd.nodes else None
 
 
 def _standalone(config: Config, findings: Findings) -> None:
@@ -76,7 +76,16 @@ class _Network:
             unicast_source=source,
             unicast_peers=peers,
             gateway=self.settings.gateway,
+            peer_paths=self._peer_paths(own, source, peers),
         )
+
+    def _peer_paths(
+        self, own: Address | None, source: Address | None, peers: tuple[Address, ...]
+    ) -> tuple[tuple[Address, Address], ...]:
+        others = [node for node in self.nodes if node != own]
+        paths = [(source, peers[0])] if source is not None and peers else []
+        paths += [(own, others[0])] if own is not None and others else []
+        return tuple(dict.fromkeys(paths))
 
     # --- addresses ----------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ _OURS = {
 }
 
 
-def volume(config: Config, findings: Findings) -> DrbdSpec:
-    """The spec of the replicated volume, whose ``nodes`` are two."""
+def volume(config: Config, findings: Findings, major: int) -> DrbdSpec:
+    """The spec of the replicated volume, whose ``nodes`` are two, for the kernel's DRBD (8 or 9)."""
     drbd = config.drbd
     disk, device = drbd.disk or "", drbd.device or ""
     if not drbd.startup:
@@ -47,4 +47,5 @@ def volume(config: Config, findings: Findings) -> DrbdSpec:
         net_options=tuple(drbd.net_options.items()),
         disk_options=tuple(drbd.disk_options.items()),
         shared_secret=drbd.shared_secret,
+        major=major,
     )

@@ -21,8 +21,11 @@ TAKES_THE_ROLE = frozenset({Kind.PROMOTION, Kind.FILESYSTEM})
 class Peer:
     """What this node knows of the other one.
 
-    ``fit``: nothing there has failed and its keepalived takes part. ``settled``: all that should run there does.
+    ``fit``: nothing there has failed and it may have the role. ``settled``: all that should run there does.
     ``replica``: what it tells of its copy of the data; None without a volume, and while it is not heard.
+    ``near``: it is heard on the path that VRRP takes. ``holds``: it keeps out of the election only because it knows
+    of a primary. ``gateway``: whether it can reach one, None where it has none. ``has_volume``: DRBD is up there.
+    ``asks``: it is about to go on without this node's copy, and wants that outdated.
     """
 
     address: str
@@ -34,11 +37,16 @@ class Peer:
     reasons: tuple[str, ...] = ()
     pairing: Mapping[str, str] | None = None
     replica: Evidence | None = None
+    near: bool = False
+    holds: bool = False
+    gateway: bool | None = None
+    has_volume: bool = True
+    asks: bool = False
 
     @property
     def able(self) -> bool:
         """Whether it has the role in good health, or could take it over now."""
-        return self.heard and self.fit and self.vrrp in (Vrrp.MASTER, Vrrp.BACKUP)
+        return self.heard and self.fit and (self.holds or self.vrrp in (Vrrp.MASTER, Vrrp.BACKUP))
 
 
 def master_units(plan: Plan, live: Mapping[str, Live]) -> frozenset[str]:

@@ -166,7 +166,10 @@ class FilesystemSpec:
 
 @dataclass(frozen=True, slots=True)
 class DrbdSpec:
-    """The replicated volume: resource ``esc`` between two nodes. Option maps keep the file's order."""
+    """The replicated volume: resource ``esc`` between two nodes. Option maps keep the file's order.
+
+    ``major``: 8 or 9, the kernel's DRBD; the two do not have all their words in the same places.
+    """
 
     nodes: tuple[Address, Address]
     disk: str
@@ -175,11 +178,15 @@ class DrbdSpec:
     net_options: tuple[tuple[str, str], ...] = ()
     disk_options: tuple[tuple[str, str], ...] = ()
     shared_secret: Secret | None = None
+    major: int = 9
 
 
 @dataclass(frozen=True, slots=True)
 class KeepalivedSpec:
-    """The VRRP instance of this node. ``vip_prefix`` None = a host address (/32, /128)."""
+    """The VRRP instance of this node. ``vip_prefix`` None = a host address (/32, /128).
+
+    ``peer_paths``: own and peer's address of each path over which the agents talk, VRRP's first.
+    """
 
     vip: Address
     interface: str
@@ -191,6 +198,7 @@ class KeepalivedSpec:
     unicast_source: Address | None = None
     unicast_peers: tuple[Address, ...] = ()
     gateway: tuple[Address, ...] = ()
+    peer_paths: tuple[tuple[Address, Address], ...] = ()
 
 
 Spec = ProcessSpec | SystemdSpec | FilesystemSpec | DrbdSpec | KeepalivedSpec
@@ -254,10 +262,12 @@ class HostFacts:
     """What a configuration is held against: the machine's interfaces, by name, with their addresses.
 
     ``strict`` False (a tree below ``--root``) turns what does not fit this machine from an error to a warning.
+    ``drbd_major``: 8 or 9, the kernel's DRBD.
     """
 
     interfaces: Mapping[str, tuple[Address, ...]]
     strict: bool = True
+    drbd_major: int = 9
 
     @property
     def addresses(self) -> frozenset[Address]:

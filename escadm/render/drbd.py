@@ -1,4 +1,4 @@
-"""esc.res: the replicated volume, in words that the parsers of DRBD 8.4 and 9 both know, the same on both nodes."""
+"""esc.res: the replicated volume, the same on both nodes, for DRBD 8.4 and 9: only ``fencing`` has another place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from escadm.render.template import fill
 
 MODE = 0o644
 MODE_WITH_SECRET = 0o640
+
+FENCING = "resource-and-stonith"
+"""A Primary that loses its peer lets no write be done until it is known what the peer does (see core/fencing.py)."""
 
 NET_OPTIONS = {
     "protocol": "C",
@@ -40,7 +43,9 @@ CRAM_HMAC = "sha256"
 
 def render_drbd(spec: DrbdSpec, paths: Paths) -> RenderedFile:
     """The file for both nodes: the order of ``spec.nodes`` does not show in it."""
-    net = {**NET_OPTIONS, **dict(spec.net_options)}
+    fencing = {"fencing": FENCING}
+    net = {**NET_OPTIONS, **(fencing if spec.major > 8 else {}), **dict(spec.net_options)}
+    disk = {**DISK_OPTIONS, **(fencing if spec.major <= 8 else {}), **dict(spec.disk_options)}
     if spec.shared_secret is not None:
         net.setdefault("cram-hmac-alg", CRAM_HMAC)
     text = fill(
@@ -49,7 +54,8 @@ def render_drbd(spec: DrbdSpec, paths: Paths) -> RenderedFile:
             "spec": spec,
             "addresses": [_endpoint(node, spec.port) for node in sorted(spec.nodes, key=_order)],
             "net": net.items(),
-            "disk": {**DISK_OPTIONS, **dict(spec.disk_options)}.items(),
+            "disk": disk.items(),
+            "fence_peer": str(paths.fence_peer),
             "startup": STARTUP_OPTIONS.items(),
         },
     )

@@ -9,8 +9,10 @@ from pathlib import Path
 from escadm.errors import Failed, NotInstalled
 from escadm.system.run import Completed, Run, run
 
-PARSERS = ("drbdadm", "/lib/drbd/drbdadm-84")
-"""The parser for DRBD 9, and the one that takes over when the kernel's module is 8.4."""
+PARSERS = {9: "drbdadm", 8: "/lib/drbd/drbdadm-84"}
+"""Major version of DRBD -> its parser. The second takes over from the first when the kernel's module is 8.4."""
+
+VERSION = Path("/sys/module/drbd/version")
 
 TIMEOUT = 10.0
 
@@ -28,24 +30,27 @@ NO_MODULE = re.compile(
 SECRET = re.compile(r'(?<=shared-secret ")[^"\n]*')
 
 
-def check_config(text: str, *, run: Run = run) -> None:
-    """Have every installed parser take ``text``; Failed with its words if it has any objection.
+def kernel_major(run: Run = run) -> int:
+    """8 or 9: the DRBD of this kernel, also one that is not loaded; 9 where there is none."""
+    try:
+        version = VERSION.read_text()
+    except OSError:
+        try:
+            version = run(["modinfo", "-F", "version", "drbd"], timeout=TIMEOUT, ok=ANY_CODE).stdout
+        except NotInstalled:
+            version = ""
+    return 8 if version.startswith("8.") else 9
 
-    The parsers quote what they do not like, so they see a stand-in of the same length instead of the secret.
+
+def check_config(text: str, major: int, *, run: Run = run) -> None:
+    """Have the parser of DRBD ``major`` take ``text``; Failed with its words if it has any objection.
+
+    It quotes what it does not like, so it sees a stand-in of the same length instead of the secret.
     """
     with tempfile.TemporaryDirectory(prefix="escadm-") as folder:
         file = Path(folder, "esc.res")
         file.write_text(SECRET.sub(lambda match: "*" * len(match[0]), text))
-        missing = []
-        for parser in PARSERS:
-            try:
-                result = run([parser, "-c", str(file), "dump"], timeout=TIMEOUT, ok=ANY_CODE)
-            except NotInstalled as error:
-                missing.append(error)
-                continue
-            _judge(result, file)
-        if len(missing) == len(PARSERS):
-            raise missing[0]
+        _judge(run([PARSERS[major], "-c", str(file), "dump"], timeout=TIMEOUT, ok=ANY_CODE), file)
 
 
 def _judge(result: Completed, file: Path) -> None:

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from escadm.core.types import Address, HostFacts
 from escadm.errors import Failed
 from escadm.paths import Paths
+from escadm.system.drbd import kernel_major
 
 RTM_NEWADDR = 20
 RTM_GETADDR = 22
@@ -36,11 +37,12 @@ BUFFER = 1 << 16
 
 
 def host_facts(paths: Paths) -> HostFacts:
-    """The interfaces of this machine (network namespace) with their addresses; strict for the machine itself."""
+    """What this machine (network namespace) has: interfaces with their addresses, and DRBD; strict for itself alone."""
     found: dict[str, list[Address]] = {name: [] for _, name in socket.if_nameindex()}
     for interface, address in _addresses():
         found.setdefault(interface, []).append(address)
-    return HostFacts({name: tuple(each) for name, each in found.items()}, strict=paths.is_host)
+    interfaces = {name: tuple(each) for name, each in found.items()}
+    return HostFacts(interfaces, strict=paths.is_host, drbd_major=kernel_major())
 
 
 def has_address(interface: str, address: Address) -> bool:

@@ -11,7 +11,7 @@ import subprocess
 
 from escadm.core.replication import NO_MODULE, Replica, explain_refusal, last_words, parse_events2
 from escadm.errors import Failed
-from escadm.system.run import Completed, Run, run
+from escadm.system.run import Completed, Run, listen, run
 
 RESOURCE = "esc"
 READ_LIMIT = 5.0
@@ -39,13 +39,7 @@ def read_replica(run: Run = run) -> Replica | None:
 
 def open_events() -> subprocess.Popen[bytes]:
     """A process that writes a line to its stdout (a non-blocking pipe is up to the caller) with each change."""
-    return subprocess.Popen(
-        ["drbdsetup", "events2", RESOURCE],  # noqa: S607 - found as run() finds it
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    return listen(["drbdsetup", "events2", RESOURCE])
 
 
 def bring_up(run: Run = run) -> None:

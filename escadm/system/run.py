@@ -30,6 +30,7 @@ PACKAGES = {
     "ip": "iproute2",
     "mount": "mount",
     "umount": "mount",
+    "ping": "iputils-ping",
     "systemctl": "systemd",
     "systemd-run": "systemd",
 }
@@ -97,6 +98,22 @@ def run(
     if process.returncode not in ok:
         raise Failed(_report(words, _ending(process.returncode), complaint or said), _hint(words))
     return Completed(words, process.returncode, said, complaint)
+
+
+def listen(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a command that goes on, in a session of its own, for its stdout, a pipe. Raises as :func:`run` does."""
+    words = tuple(argv)
+    try:
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(None),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _cannot_start(words, error, None) from error
 
 
 def _memory(name: str) -> IO[bytes]:

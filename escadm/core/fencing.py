@@ -1,0 +1,115 @@
+"""The third opinion: what a node may do about the role while it cannot hear its peer, or DRBD cannot.
+
+A pair has no majority. What keeps two nodes from writing apart is that neither goes on without knowing one of two
+things: that the other one's data no longer counts, or that the other one is silent while a third machine, the gateway,
+is not. All of it pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from escadm.core.replication import Gate, Replica, may_promote
+from escadm.core.role import Peer
+from escadm.core.types import Role, Vrrp
+
+UNSERVABLE = frozenset({"Outdated", "Inconsistent", "Diskless", "Failed"})
+
+UNCERTAIN = "it is not known yet what the peer does: DRBD has no connection to it"
+ISOLATED = "neither the peer nor the gateway can be reached"
+
+
+class Answer(StrEnum):
+    """What DRBD learns of the peer when it asks its ``fence-peer`` handler (drbd.conf(5))."""
+
+    OUTDATED = "peer outdated"
+    DEAD = "peer dead"
+    ACTIVE = "peer active"
+
+
+def answer(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> Answer | None:
+    """What is known of a peer that DRBD has lost; None while nothing is: ask again when anything has changed.
+
+    ``gateway``: whether it can be reached; None = none is configured, or that is not known yet.
+    """
+    if peer is None or not peer.heard:
+        return None if gateway is False else Answer.DEAD
+    if not peer.has_volume:
+        return Answer.DEAD
+    if replica is None or peer.replica is None:
+        return None
+    if peer.replica.disk in UNSERVABLE:
+        return Answer.OUTDATED
+    return Answer.ACTIVE if peer.replica.role == "Primary" and not replica.is_primary else None
+
+
+def may_take(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> tuple[Gate, str]:
+    """Whether this node may become Primary now, with the reason as a sentence where it may not."""
+    gate, why = may_promote(replica)
+    if gate is not Gate.GO or replica is None or replica.is_connected:
+        return gate, why
+    known = answer(replica, peer, gateway)
+    if known is Answer.ACTIVE:
+        return Gate.WAIT, "the peer is Primary, and DRBD has no connection to it"
+    return (Gate.WAIT, UNCERTAIN) if known is None else (gate, why)
+
+
+def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -> bool:
+    """Whether this node's data has to be declared outdated: the peer goes on without it, or is about to.
+
+    ``asks``: this node itself is about to; then only a peer that is Primary already counts for more.
+    """
+    if replica is None or replica.is_primary or replica.connection in ("Connected", "StandAlone"):
+        return False
+    if replica.disk not in ("UpToDate", "Consistent") or peer is None or not peer.heard or peer.replica is None:
+        return False
+    if peer.replica.connection == "Connected" or peer.replica.disk in UNSERVABLE:
+        return False
+    return peer.replica.role == "Primary" or (peer.asks and not asks)
+
+
+def loses(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> str:
+    """Why a primary has to let the role go although nobody may be there to take it; empty when it keeps it."""
+    heard = peer is not None and peer.heard
+    connected = replica is not None and replica.is_connected
+    if gateway is False and not heard and not connected:
+        return ISOLATED
+    waits = replica is not None and replica.suspended == "fencing"
+    if waits and peer is not None and peer.replica is not None and peer.replica.role == "Primary":
+        return f"the peer {peer.address} has become Primary meanwhile"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a node that is not the primary must not become it now.
+
+    ``by_vrrp``: the peer is the primary and can be heard, only not by VRRP. ``near``: it could be heard on VRRP's own
+    path when that began. ``lasts``: it counts only once it has been true for a while.
+    """
+
+    reason: str
+    by_vrrp: bool = False
+    near: bool = False
+
+    @property
+    def lasts(self) -> bool:
+        return self.by_vrrp
+
+
+def hold(
+    before: Hold | None, role: Role | None, vrrp: Vrrp, peer: Peer | None, gateway: bool | None, *, precedes: bool
+) -> Hold | None:
+    """What holds this node back now, given what did so ``before``. ``precedes``: VRRP prefers it between equals."""
+    if peer is None or role is Role.MASTER:
+        return None
+    if not peer.heard:
+        return Hold(ISOLATED) if gateway is False else None
+    primary = peer.vrrp is Vrrp.MASTER and (peer.role is Role.MASTER or not precedes)
+    if before is not None and before.by_vrrp:
+        return before if primary and (before.near or not peer.near) else None
+    if primary and vrrp is Vrrp.MASTER:
+        told = f"the peer {peer.address} has the role and can be heard, but VRRP does not hear it"
+        return Hold(told, by_vrrp=True, near=peer.near)
+    return None
