@@ -26,9 +26,9 @@ def make_driver(node: Node, unit: Unit, post: Post) -> Driver:
         case _, Kind.GROUP:
             driver = Mark(post)
         case _, Kind.DRBD:
-            driver = Drbd(unit, post, node.replicas)
+            driver = Drbd(unit, post, node.replicas, node.paths.fence_peer)
         case _, Kind.PROMOTION:
-            driver = Promotion(unit, post, node.replicas)
+            driver = Promotion(unit, post, node.replicas, node.fence.gate)
         case _:
             driver = Unsupported(post, "is a systemd unit, which this version does not start: give it a command")
     return driver

@@ -12,14 +12,16 @@ from collections.abc import Callable
 
 from escadm.agent.attempt import Attempts, is_answered
 from escadm.agent.driver import Driver, Post
+from escadm.agent.fence import Fence
+from escadm.agent.gateway import GatewayFeed
 from escadm.agent.journal import Journal, iso
 from escadm.agent.make import make_driver
 from escadm.agent.memory import Memory
-from escadm.agent.peer import PeerLink, heartbeat_interval
+from escadm.agent.peer import PeerLinks, heartbeat_interval
 from escadm.agent.publish import publish_end, publish_role
 from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
-from escadm.agent.tell import publish_node, remember_node, tell_peer
+from escadm.agent.tell import NO_GATEWAY, publish_node, remember_node, tell_peer
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
 from escadm.core.lifecycle import Event, Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
@@ -51,7 +53,9 @@ class Node:
         self.vrrp = Vrrp.UNKNOWN
         self.switchover = ""  # why the role is given up on purpose
         self.release = ""
-        self.link: PeerLink | None = None
+        self.link: PeerLinks | None = None
+        self.gateway = GatewayFeed(self.wake)
+        self.fence = Fence(self)
         self.watchers: list[Callable[[str, Life], None]] = []
         self.history: list[RoleChange] = list(memory.history)
         self.journal = Journal(time.monotonic, time.time, self.history)
@@ -100,7 +104,7 @@ class Node:
 
     @property
     def intent(self) -> Intent:
-        master = self.vrrp is Vrrp.MASTER and not self.release
+        master = self.vrrp is Vrrp.MASTER and not self.release and not self.fence.hold
         return Intent(self.active, master, self.down, self.up, self._absent)
 
     @property
@@ -144,6 +148,7 @@ class Node:
             self.link.close()
         self.feed.close()
         self.replicas.close()
+        self.gateway.close()
         if self.plan.is_pair:
             self._attempts.make("write the role", lambda: publish_role(Role.FAULT, self.paths))
         self._attempts.make("forget", lambda: self.paths.state.unlink(missing_ok=True))
@@ -161,7 +166,8 @@ class Node:
             self.wake()
 
     def _on_replica(self, replica: Replica | None) -> None:
-        if replica is None and self.replica is not None and self.state("drbd") is UnitState.RUNNING:
+        gone = replica is None and self.replica is not None and self.replicas.is_open
+        if gone and self.state("drbd") is UnitState.RUNNING:
             self.stage.apply("drbd", Event.EXITED, "is gone: somebody else took the volume down")
         if replica != self.replica:
             if replica is None or self.replica is None or replica.words != self.replica.words:
@@ -206,6 +212,7 @@ class Node:
     def _turn(self) -> None:
         self._due = False
         make = self._attempts.make
+        make("judge what the peer does", self.fence.turn)
         make("take the next steps", self._take_steps)
         make("reach the role", self._reach)
         make("write the role", self._write_role)
@@ -232,9 +239,13 @@ class Node:
     def _judge_release(self) -> None:
         lives = self.stage.lives
         reasons = [f"{name} {lives[name].reason}" for name in self.failing()] + ([self.unfit] if self.unfit else [])
+        reasons += [NO_GATEWAY] if self.gateway.reached is False else []
+        lost = self.fence.why_lost() if self.role is Role.MASTER or self.vrrp is Vrrp.MASTER else ""
         why = ""
         if self.switchover:
             why = self.switchover
+        elif lost:
+            why = f"gave the role up: {lost}"
         elif self.plan.is_pair and self.active and not self.peer_lacks and gives_up(reasons, self.peer):
             why = f"gave the role up: {reasons[0]}"
         if why and not self.release and self.role is Role.MASTER:
@@ -262,7 +273,7 @@ class Node:
 
     def _write_fitness(self) -> None:
         """-254 only once nothing of the primary is left: until then the VIP stays where the services still are."""
-        fit = not ((self.release or self.unfit) and self.is_drained())
+        fit = not ((self.release or self.unfit or self.fence.hold) and self.is_drained())
         if self.plan.is_pair and fit is not self._fit:
             write_fitness(self.paths, fit=fit)
             self._fit = fit
@@ -270,22 +281,18 @@ class Node:
     # --- the peer ---
 
     def _connect(self) -> None:
-        """(Re)open the link to the peer where the plan knows both addresses."""
+        """(Re)open the links to the peer where the plan knows its address, and ask the gateway that it names."""
         spec = self.plan.keepalived
-        wanted = (spec.unicast_source, spec.unicast_peers, spec.advert_interval) if spec else None
-        if wanted == self._linked:
+        interval = heartbeat_interval(spec.advert_interval) if spec else 1.0
+        self.gateway.ask(spec.gateway if spec else (), interval)
+        route = (spec.peer_paths if spec else (), interval)
+        if self.link is not None and self.link.route == route:
             return
         if self.link is not None:
             self.link.close()
-        self.link, self._linked = None, wanted
-        if spec is not None and spec.unicast_source is not None and spec.unicast_peers:
-            interval = heartbeat_interval(spec.advert_interval)
-            self.link = PeerLink(
-                spec.unicast_source, spec.unicast_peers[0], interval, lambda: tell_peer(self), self.wake
-            )
+        self.link = PeerLinks(*route, lambda: tell_peer(self), self.wake) if route[0] else None
+        if self.link is not None:
             self._opening = self._loop.create_task(self.link.open())
-
-    _linked: object = None
 
     def make_driver(self, unit: Unit, post: Post) -> Driver:
         """The driver for one incarnation of the unit."""

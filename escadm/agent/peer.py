@@ -43,6 +43,7 @@ class PeerLinks:
         tell: Callable[[], Mapping[str, object]],
         on_change: Callable[[], None],
     ) -> None:
+        self.route = (paths, interval)
         self._on_change = on_change
         self._links = [
             PeerLink(source, peer, interval, tell, partial(self._changed, index))

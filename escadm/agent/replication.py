@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
 
 from escadm.agent.driver import Acts, Post
 from escadm.agent.replicas import ReplicaFeed
 from escadm.core.lifecycle import Event
-from escadm.core.replication import Gate, may_promote
+from escadm.core.replication import Gate, Replica
 from escadm.core.types import Unit
-from escadm.errors import EscadmError
+from escadm.errors import EscadmError, NotInstalled
 from escadm.log import get
 from escadm.system.process import ProcessId
 from escadm.system.replication import Refused, bring_up, demote, promote, read_replica, take_down
@@ -20,6 +23,8 @@ LONGEST_PAUSE = 1.0
 
 log = get(__name__)
 
+MayPromote = Callable[[Replica | None], tuple[Gate, str]]
+
 
 class Drbd:
     """The volume: up and connecting. It is reached without the peer; a boot never waits for that."""
@@ -27,9 +32,10 @@ class Drbd:
     leader: ProcessId | None = None
     doubt = ""
 
-    def __init__(self, unit: Unit, post: Post, feed: ReplicaFeed) -> None:
+    def __init__(self, unit: Unit, post: Post, feed: ReplicaFeed, fence_peer: Path) -> None:
         self._post = post
         self._feed = feed
+        self._fence_peer = fence_peer
         self._acts = Acts(unit.name, self._tell)
 
     def _tell(self, event: Event, reason: str) -> None:
@@ -38,8 +44,13 @@ class Drbd:
         self._post(event, reason)
 
     def start(self) -> None:
-        self._acts.run(Event.READY, Event.EXITED, bring_up)
+        self._acts.run(Event.READY, Event.EXITED, self._bring_up)
         self.watch()
+
+    def _bring_up(self) -> None:
+        if not os.access(self._fence_peer, os.X_OK):
+            raise NotInstalled(f"{self._fence_peer}, which DRBD asks when it has lost its peer, is not installed")
+        bring_up()
 
     def watch(self) -> None:
         """Listen to the volume, also to one that an earlier agent has brought up."""
@@ -61,11 +72,12 @@ class Promotion:
 
     leader: ProcessId | None = None
 
-    def __init__(self, unit: Unit, post: Post, feed: ReplicaFeed) -> None:
+    def __init__(self, unit: Unit, post: Post, feed: ReplicaFeed, gate: MayPromote) -> None:
         self.doubt = ""
         self._unit = unit
         self._post = post
         self._feed = feed
+        self._gate = gate
         self._leave = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -88,7 +100,7 @@ class Promotion:
 
     async def _attempt(self) -> bool:
         """One look at the gate and, if it is open, one promotion; False = try again."""
-        gate, why = may_promote(await asyncio.to_thread(read_replica))
+        gate, why = self._gate(await asyncio.to_thread(read_replica))
         if gate is Gate.REFUSE:
             self._post(Event.EXITED, f"cannot become Primary: {why}")
             return True

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST_REASON = 200
 MOST_REASONS = 3
+NO_GATEWAY = "the gateway cannot be reached"
 
 
 def facts_of(node: Node) -> Facts:
@@ -90,17 +91,32 @@ def pairing_of(node: Node) -> dict[str, str]:
     }
 
 
+def _holds(node: Node) -> bool:
+    return node.fence.hold is not None and node.fence.hold.by_vrrp
+
+
+def _is_fit(node: Node) -> bool:
+    """Whether nothing but the election keeps the role from this node."""
+    takes_part = node.vrrp in (Vrrp.MASTER, Vrrp.BACKUP) or _holds(node)
+    return node.active and takes_part and not node.failing() and not node.unfit and node.gateway.reached is not False
+
+
 def tell_peer(node: Node) -> dict[str, object]:
     """The datagram's content: what keepalived says, the role reached, and whether this node could have the role."""
     failing = node.failing()
     reasons = [f"{name} {node.stage.lives[name].reason}"[:LONGEST_REASON] for name in failing[:MOST_REASONS]]
     reasons += [node.unfit] if node.unfit else []
+    reasons += [NO_GATEWAY] if node.gateway.reached is False else []
     if not node.active:
         reasons = ["it is stopped"]
     return {
         "vrrp": node.vrrp,
         "role": node.role,
-        "fit": node.active and not failing and not node.unfit and node.vrrp in (Vrrp.MASTER, Vrrp.BACKUP),
+        "fit": _is_fit(node),
+        "holds": _holds(node),
+        "gateway": node.gateway.reached,
+        "has_volume": node.state("drbd") not in DOWN,
+        "asks": node.fence.asks,
         "settled": node.is_settled(),
         "reasons": reasons,
         "pairing": pairing_of(node),

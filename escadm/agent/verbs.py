@@ -54,6 +54,7 @@ class Verbs:
             "restart": lambda: self.restart(resources),
             "reload": lambda: self.reload(say, force=force),
             "switchover": lambda: self.switchover(force=force),
+            "fence-peer": self._node.fence.ask,
         }
         verb = known.get(str(request.get("do")))
         if verb is None:

@@ -69,14 +69,18 @@ def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -
     return peer.replica.role == "Primary" or (peer.asks and not asks)
 
 
+def waits(replica: Replica | None) -> bool:
+    """Whether DRBD lets writes wait until it is known what the peer does."""
+    return replica is not None and "fencing" in replica.suspended.split(",")
+
+
 def loses(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> str:
     """Why a primary has to let the role go although nobody may be there to take it; empty when it keeps it."""
     heard = peer is not None and peer.heard
     connected = replica is not None and replica.is_connected
     if gateway is False and not heard and not connected:
         return ISOLATED
-    waits = replica is not None and replica.suspended == "fencing"
-    if waits and peer is not None and peer.replica is not None and peer.replica.role == "Primary":
+    if waits(replica) and peer is not None and peer.replica is not None and peer.replica.role == "Primary":
         return f"the peer {peer.address} has become Primary meanwhile"
     return ""
 

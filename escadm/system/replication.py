@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 import subprocess
 
-from escadm.core.replication import NO_MODULE, Replica, explain_refusal, last_words, parse_events2
+from escadm.core.replication import (
+    NO_MODULE,
+    Replica,
+    explain_refusal,
+    last_words,
+    parse_events2,
+    parse_generation,
+)
 from escadm.errors import Failed
 from escadm.system.run import Completed, Run, listen, run
 
@@ -35,6 +42,17 @@ def read_replica(run: Run = run) -> Replica | None:
     if told.code != 0 and not _is_unknown(told):
         raise Failed(f"cannot ask DRBD for the state of {RESOURCE}: {_meaning(told)}")
     return parse_events2(told.stdout)
+
+
+def read_generation(run: Run = run) -> str:
+    """The data's current generation; empty where DRBD does not tell it."""
+    told = run(["drbdadm", "get-gi", RESOURCE], timeout=READ_LIMIT, ok=ANY_CODE)
+    return parse_generation(told.stdout)
+
+
+def read_kernel_log(run: Run = run) -> str:
+    """What the kernel has written since the boot; NotPermitted or Failed where it is not for us to read."""
+    return run(["dmesg"], timeout=READ_LIMIT).stdout
 
 
 def open_events() -> subprocess.Popen[bytes]:
@@ -70,6 +88,24 @@ def demote(run: Run = run) -> None:
     told = run(["drbdadm", "secondary", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
     if told.code != 0 and not _is_down(told):
         raise Failed(f"cannot become Secondary: {_meaning(told)}")
+
+
+def outdate(run: Run = run) -> None:
+    """Declare this node's data outdated: the peer has, or will have, newer data. Refused while connected."""
+    told = run(["drbdadm", "outdate", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    if told.code != 0:
+        raise Failed(f"cannot declare the data outdated: {_meaning(told)}")
+
+
+def abandon(run: Run = run) -> None:
+    """Let the writes that wait for the peer fail: whoever wrote them gets an error, and the device can be freed.
+
+    The disk is let go first, so that none of them reaches it, and comes back with the next :func:`bring_up`.
+    """
+    for words in (("detach", "--force"), ("resume-io",)):
+        told = run(["drbdadm", *words, RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+        if told.code != 0:
+            raise Failed(f"cannot give up the writes that wait: {_meaning(told)}")
 
 
 def connect_discarding(run: Run = run) -> None:

@@ -1,0 +1,119 @@
+"""What the node does about a peer that it cannot hear, or DRBD cannot: the verdicts of core.fencing, carried out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from escadm.core.fencing import Answer, Hold, answer, hold, loses, may_take, outdates_itself, waits
+from escadm.core.replication import Gate, Replica
+from escadm.core.types import PROMOTION, UnitState
+from escadm.errors import EscadmError, Failed
+from escadm.log import get
+from escadm.system.replication import abandon, outdate
+
+if TYPE_CHECKING:
+    from escadm.agent.node import Node
+
+ANSWERS_WITHIN = 3.0
+HOLDS_AFTER = 4.0
+ACTS_AGAIN = 1.0
+
+log = get(__name__)
+
+
+class Fence:
+    """One node's dealings with a lost peer. ``hold``: why it must not become the primary, None when it may."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._asked = 0
+        self._task: asyncio.Task[None] | None = None
+        self._candidate: tuple[Hold, float] | None = None
+        self._abandoned = ""
+        self.hold: Hold | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether this node is about to go on without its peer's copy."""
+        node = self._node
+        alone = node.replica is not None and not node.replica.is_connected
+        return bool(self._asked) or (alone and node.state(PROMOTION) is UnitState.STARTING)
+
+    def gate(self, replica: Replica | None) -> tuple[Gate, str]:
+        """Whether a promotion may be tried now."""
+        return may_take(replica, self._node.peer, self._node.gateway.reached)
+
+    async def ask(self) -> Answer:
+        """DRBD's question: what has become of the peer? A Primary, whose writes wait, gets no answer but the true one;
+        a promotion is refused after ANSWERS_WITHIN seconds without one, and tried again by whoever wants it."""
+        node = self._node
+        limit = None if node.replica is not None and node.replica.is_primary else ANSWERS_WITHIN
+        self._asked += 1
+        node.replicas.look()
+        try:
+            await asyncio.wait_for(node.until(lambda: self._answer() is not None), limit)
+        except TimeoutError:
+            raise Failed("it is not known what the peer does") from None
+        finally:
+            self._asked -= 1
+            node.wake()
+        found = self._answer()
+        assert found is not None  # noqa: S101 - it was there in the turn that ended the wait
+        return found
+
+    def _answer(self) -> Answer | None:
+        return answer(self._node.replica, self._node.peer, self._node.gateway.reached)
+
+    def turn(self) -> None:
+        """Judge anew whether this node is held back, and do what the peer's state asks for."""
+        node = self._node
+        self._judge_hold()
+        if self._task is not None and not self._task.done():
+            return
+        if outdates_itself(node.replica, node.peer, asks=self.asks):
+            log.warning("drbd: the peer goes on without this node: its data is declared outdated")
+            self._do(outdate)
+        elif (why := self.why_lost()) and waits(node.replica):
+            log.warning("drbd: the writes that wait are given up, nobody was told that they are done: %s", why)
+            self._abandoned = why
+            self._do(abandon)
+        elif self._abandoned and node.is_drained():
+            self._abandoned = ""
+            node.stage.stale.add("drbd")  # it lost its disk on purpose, and gets it back
+
+    def why_lost(self) -> str:
+        """Why the role has to go although nobody may be there to take it; to the end, once writes were given up."""
+        return self._abandoned or loses(self._node.replica, self._node.peer, self._node.gateway.reached)
+
+    def _judge_hold(self) -> None:
+        """What must last counts after HOLDS_AFTER seconds: a peer that is just leaving its role says so in less."""
+        node, loop = self._node, asyncio.get_running_loop()
+        spec = node.plan.keepalived
+        paths = spec.peer_paths if spec else ()
+        precedes = bool(paths) and paths[0][0].packed > paths[0][1].packed
+        found = hold(self.hold, node.role, node.vrrp, node.peer, node.gateway.reached, precedes=precedes)
+        if found is not None and found.lasts and found != self.hold:
+            if self._candidate is None or self._candidate[0] != found:
+                self._candidate = found, loop.time()
+                loop.call_later(HOLDS_AFTER, node.wake)
+            if loop.time() - self._candidate[1] < HOLDS_AFTER:
+                found = None
+        else:
+            self._candidate = None
+        if found != self.hold:
+            log.warning("held back: %s", found.reason) if found else log.info("no longer held back")
+        self.hold = found
+
+    def _do(self, act: Callable[[], None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._act(act))
+
+    async def _act(self, act: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(act)
+        except EscadmError as error:
+            log.warning("drbd: %s", error.message)
+            await asyncio.sleep(ACTS_AGAIN)
+        self._node.replicas.look()
+        asyncio.get_running_loop().call_soon(self._node.wake)

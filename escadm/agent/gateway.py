@@ -1,0 +1,102 @@
+"""The gateway: whether a third machine answers, which tells a dead peer from a network that is gone here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+
+from escadm.core.types import Address
+from escadm.errors import EscadmError
+from escadm.log import get
+from escadm.system.ping import open_ping
+
+LOST_AFTER = 2.5  # intervals; sooner than the peer counts as silent
+ASK_AGAIN = 1.0
+ANSWER = b"bytes from"
+
+log = get(__name__)
+
+
+class GatewayFeed:
+    """``reached``: whether any gateway has answered within LOST_AFTER intervals; None where none is configured, and
+    until the first has answered or failed to. ``on_change`` is called when that changes."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._addresses: Sequence[Address] = ()
+        self._interval = 1.0
+        self._listeners: dict[Address, subprocess.Popen[bytes]] = {}
+        self._again: dict[Address, asyncio.TimerHandle] = {}
+        self._lost: asyncio.TimerHandle | None = None
+        self.reached: bool | None = None
+
+    def ask(self, addresses: Sequence[Address], interval: float) -> None:
+        """Ask these from now on, each every ``interval`` seconds, and no others; none at all is fine."""
+        if (tuple(addresses), interval) == (tuple(self._addresses), self._interval):
+            return
+        self.close()
+        self._addresses, self._interval = tuple(addresses), interval
+        for address in self._addresses:
+            self._open(address)
+        if self._addresses:
+            self._expect()
+
+    def close(self) -> None:
+        """Ask nobody."""
+        for handle in (*self._again.values(), self._lost):
+            if handle is not None:
+                handle.cancel()
+        self._again.clear()
+        for address in tuple(self._listeners):
+            self._end(address)
+        self._addresses, self._lost, self.reached = (), None, None
+
+    def _open(self, address: Address) -> None:
+        try:
+            process = open_ping(address, self._interval)
+        except EscadmError as error:
+            log.warning("cannot ask the gateway %s: %s", address, error.message)
+            self._open_later(address)
+            return
+        self._listeners[address] = process
+        if process.stdout is not None:
+            descriptor = process.stdout.fileno()
+            os.set_blocking(descriptor, False)
+            asyncio.get_running_loop().add_reader(descriptor, self._on_data, address, descriptor)
+
+    def _open_later(self, address: Address) -> None:
+        self._again[address] = asyncio.get_running_loop().call_later(ASK_AGAIN, self._open, address)
+
+    def _on_data(self, address: Address, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, 65536)
+        except BlockingIOError:
+            return
+        if not data:  # it ends where there is no route
+            self._end(address)
+            self._open_later(address)
+        elif ANSWER in data:
+            self._expect()
+            self._become(True)
+
+    def _expect(self) -> None:
+        if self._lost is not None:
+            self._lost.cancel()
+        self._lost = asyncio.get_running_loop().call_later(LOST_AFTER * self._interval, self._become, False)
+
+    def _become(self, reached: bool) -> None:
+        if reached is not self.reached:
+            told = "answers" if reached else "does not answer"
+            log.log(20 if reached else 30, "gateway %s %s", " and ".join(map(str, self._addresses)), told)
+            self.reached = reached
+            self._on_change()
+
+    def _end(self, address: Address) -> None:
+        process = self._listeners.pop(address)
+        if process.stdout is not None:
+            asyncio.get_running_loop().remove_reader(process.stdout.fileno())
+            process.stdout.close()
+        process.kill()
+        process.wait()
