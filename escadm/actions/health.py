@@ -14,7 +14,8 @@ from typing import NoReturn
 from escadm.actions.diff import diff
 from escadm.actions.status import status
 from escadm.config import read_plan
-from escadm.core.replication import degradation, why_unfit
+from escadm.core.redundancy import degradation
+from escadm.core.replication import why_unfit
 from escadm.core.types import (
     Address,
     Exec,

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 
-from escadm.core.health import Facts, describe_unit, is_of_concern, judge
+from escadm.core.evidence import Replication
+from escadm.core.health import Facts, describe_unit, is_of_concern, judge, volume
 from escadm.core.snapshot import encode
 from escadm.core.types import Health, Kind, ResourceStatus, Role, RoleChange, Snapshot, Verdict
 from escadm.errors import EscadmError
@@ -39,7 +40,13 @@ def picture(
         role_since=role_since,
         resources=tuple(resources),
         history=history,
+        replication=_replication(facts),
     )
+
+
+def _replication(facts: Facts) -> Replication | None:
+    replica = volume(facts)
+    return Replication(replica, facts.peer.replica if facts.peer else None) if replica else None
 
 
 def publish(snapshot: Snapshot, paths: Paths) -> None:

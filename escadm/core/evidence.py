@@ -28,6 +28,14 @@ class Evidence:
     role_since: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """The volume as this node sees it, and what the peer tells of its own copy; None while the peer is not heard."""
+
+    replica: Replica
+    peer: Evidence | None = None
+
+
 def evidence_of(replica: Replica, role_since: str | None) -> Evidence:
     """What is to be told of the copy that ``replica`` is."""
     return Evidence(
@@ -36,13 +44,17 @@ def evidence_of(replica: Replica, role_since: str | None) -> Evidence:
         disk=replica.disk,
         replication=replica.replication,
         out_of_sync=replica.out_of_sync,
+        generation=replica.generation,
+        last_write=replica.last_write,
         role_since=role_since,
     )
 
 
 def encode(evidence: Evidence) -> dict[str, object]:
     """Ready for ``json.dumps``."""
-    return asdict(evidence)
+    document = asdict(evidence)
+    document["out_of_sync_bytes"] = document.pop("out_of_sync")
+    return document
 
 
 def decode(data: object) -> Evidence | None:
@@ -57,7 +69,7 @@ def decode(data: object) -> Evidence | None:
         connection=_word(data, "connection") or "Unknown",
         disk=_word(data, "disk") or "Unknown",
         replication=_word(data, "replication") or "Off",
-        out_of_sync=_bytes(data.get("out_of_sync")),
+        out_of_sync=_bytes(data.get("out_of_sync_bytes")),
         generation=_word(data, "generation"),
         last_write=_word(data, "last_write") or None,
         role_since=_word(data, "role_since") or None,

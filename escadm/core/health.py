@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from escadm.core.lifecycle import FAILURE_LIMIT, Life
 from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
-from escadm.core.replication import Replica, degradation
+from escadm.core.redundancy import degradation
+from escadm.core.replication import Replica, why_unfit
 from escadm.core.role import Peer
 from escadm.core.types import (
     PROMOTION,
@@ -104,14 +105,21 @@ def _failures(facts: Facts) -> tuple[str, ...]:
         if life.state in stuck and life.reason and not life.again and not life.failed and not life.streak
     ]
     found += [f"{name} {facts.life(name).reason}" for name in facts.plan.units if _holds_back(facts, name)]
-    found += [facts.unfit] if facts.unfit and facts.unfit not in found else []
+    replica = volume(facts)
+    goes_on = replica is not None and replica.uses_peers_disk
+    found += [facts.unfit] if facts.unfit and facts.unfit not in found and not goes_on else []
     found += _split(facts)
     if facts.role is Role.FAULT and not facts.release and not found:
         found += ["keepalived reports a fault (see its log)"] if facts.vrrp is Vrrp.FAULT else []
     return tuple(found)
 
 
-def _replica(facts: Facts) -> Replica | None:
+def _volume_trouble(facts: Facts) -> str:
+    """What is wrong with the replication although the node works, as a sentence; empty when nothing is."""
+    return degradation(volume(facts), facts.peer.replica if facts.peer else None)
+
+
+def volume(facts: Facts) -> Replica | None:
     """The volume, as far as it is up."""
     up = facts.plan.drbd is not None and facts.life("drbd").state is UnitState.RUNNING
     return facts.replica if up else None
@@ -147,7 +155,7 @@ def _split(facts: Facts) -> list[str]:
 def _degradations(facts: Facts) -> tuple[str, ...]:
     found = [facts.release] if facts.release else []
     found += _peer_findings(facts)
-    found += [each for each in (degradation(_replica(facts)),) if each]
+    found += [each for each in (_volume_trouble(facts),) if each]
     if facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and facts.vip_here is False and facts.plan.keepalived:
         spec = facts.plan.keepalived
         found.append(f"the virtual address {spec.vip} is not on {spec.vip_interface}")
@@ -211,10 +219,18 @@ def describe_unit(facts: Facts, unit: Unit) -> tuple[str, str]:
     if has_failed(facts, unit.name):
         return "failed", life.reason
     if unit.kind is Kind.DRBD and life.state is UnitState.RUNNING:
-        return ("master" if facts.life(PROMOTION).state is UnitState.RUNNING else "backup"), ""
+        state = "master" if facts.life(PROMOTION).state is UnitState.RUNNING else "backup"
+        return state, _volume_detail(facts)
     if life.state is UnitState.STOPPED:
         return "stopped", _why_stopped(facts, unit)
     return life.state.value, life.reason if life.state is not UnitState.RUNNING else ""
+
+
+def _volume_detail(facts: Facts) -> str:
+    replica = volume(facts)
+    if replica is None or replica.uses_peers_disk:
+        return _volume_trouble(facts)
+    return why_unfit(replica) or _volume_trouble(facts)
 
 
 def _why_stopped(facts: Facts, unit: Unit) -> str:

@@ -6,13 +6,13 @@ differences are in names that nobody here looks at. All of it pure: text in, val
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 KIB = 1024
 
-SYNC_SOURCE = frozenset({"SyncSource", "PausedSyncS", "VerifyS", "Ahead"})
-SYNC_TARGET = frozenset({"SyncTarget", "PausedSyncT", "VerifyT", "Behind"})
+SYNCS = frozenset({"SyncSource", "SyncTarget", "PausedSyncS", "PausedSyncT"})
 CONNECTING = frozenset({"Connecting", "WFConnection", "Unconnected", "Timeout", "BrokenPipe", "NetworkFailure"})
 
 
@@ -22,7 +22,11 @@ class Replica:
 
     ``connection``: Connected, Connecting (8.4: WFConnection), StandAlone, … ``replication``: Established, SyncSource,
     SyncTarget, … or Off. ``out_of_sync`` and ``size`` in bytes. ``suspended``: why writes wait (``fencing``, ``user``,
-    ``no-data`` or several by comma), empty where they do not.
+    ``no-data`` or several by comma), empty where they do not. ``written``: bytes since the disk was attached.
+
+    What one look cannot tell, whoever goes on looking adds (core/pace.py): ``generation`` of the data, empty = not
+    asked for; ``last_write``, when the data was last seen to change, None while connected; ``bytes_per_second``, how
+    fast a sync goes.
     """
 
     role: str = "Unknown"
@@ -34,11 +38,16 @@ class Replica:
     out_of_sync: int = 0
     size: int = 0
     suspended: str = ""
+    written: int = 0
+    generation: str = ""
+    last_write: str | None = None
+    bytes_per_second: float | None = None
 
     @property
     def words(self) -> str:
         """The state in DRBD's words, without the figures that change all the time."""
-        return f"{self.connection} {self.role}/{self.peer_role} {self.disk}/{self.peer_disk} {self.replication}"
+        waits = f" suspended:{self.suspended}" if self.suspended else ""
+        return f"{self.connection} {self.role}/{self.peer_role} {self.disk}/{self.peer_disk} {self.replication}{waits}"
 
     @property
     def is_primary(self) -> bool:
@@ -50,7 +59,21 @@ class Replica:
 
     @property
     def is_syncing(self) -> bool:
-        return self.replication in SYNC_SOURCE | SYNC_TARGET
+        return self.replication in SYNCS
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing changes here without an event of DRBD."""
+        return self.is_connected and self.replication in ("Established", "Off") and not self.out_of_sync
+
+    @property
+    def has_disk(self) -> bool:
+        return self.disk not in ("Diskless", "Failed", "Detaching")
+
+    @property
+    def uses_peers_disk(self) -> bool:
+        """Whether it is Primary without a disk of its own, and the peer's serves it."""
+        return self.is_primary and not self.has_disk and self.is_connected and self.peer_disk == "UpToDate"
 
     @property
     def done(self) -> float | None:
@@ -58,6 +81,11 @@ class Replica:
         if not self.size:
             return None
         return max(0.0, 1.0 - self.out_of_sync / self.size)
+
+    @property
+    def seconds_to_go(self) -> float | None:
+        """How long a sync will take at its present speed; None where that is not known."""
+        return self.out_of_sync / self.bytes_per_second if self.bytes_per_second else None
 
 
 def parse_events2(text: str) -> Replica | None:
@@ -88,11 +116,21 @@ def parse_events2(text: str) -> Replica | None:
         out_of_sync=_number(peer.get("out-of-sync")) * KIB,
         size=_number(device.get("size")) * KIB,
         suspended="" if waits == "no" else waits,
+        written=_number(device.get("written")) * KIB,
     )
 
 
 def _number(text: str | None) -> int:
     return int(text) if text and text.isdigit() else 0
+
+
+def parse_generation(text: str) -> str:
+    """The current data generation in what ``get-gi`` says; empty where there is none.
+
+    DRBD marks a Primary's with the lowest bit: it is left out, so that equal generations look equal.
+    """
+    found = re.search(r"^([0-9A-F]{16}):", text, re.MULTILINE)
+    return f"{int(found[1], 16) & ~1:016X}" if found else ""
 
 
 class Gate(StrEnum):
@@ -103,6 +141,22 @@ class Gate(StrEnum):
     REFUSE = "refuse"
 
 
+CONSISTENT = "the data is consistent, but whether it is the newest only the peer knows"
+LOST_PEER = "start the peer, or, if it is lost for good: escadm drbd resolve --keep-local"
+
+UNFIT = {
+    "UpToDate": "",
+    "Consistent": "",
+    "Attaching": "",
+    "Negotiating": "",
+    "Inconsistent": "its data is Inconsistent: a sync from the peer has not been completed",
+    "Outdated": f"its data is Outdated: the peer has newer data: {LOST_PEER}",
+    "Diskless": "it has no disk (Diskless): the disk was lost or never attached",
+    "Failed": "its disk has failed",
+    "DUnknown": "the state of its disk is not known",
+}
+
+
 def may_promote(replica: Replica | None) -> tuple[Gate, str]:
     """Whether this node may become Primary now, with the reason as a sentence where it may not.
 
@@ -110,54 +164,26 @@ def may_promote(replica: Replica | None) -> tuple[Gate, str]:
     """
     if replica is None:
         return Gate.REFUSE, "DRBD does not have the volume up"
-    if replica.disk == "UpToDate":
-        return Gate.GO, ""  # whether the peer is Primary still DRBD finds out best, by trying
     if replica.disk in ("Attaching", "Negotiating"):
         return Gate.WAIT, f"the disk is {replica.disk}"
-    if replica.disk == "Consistent":
-        return Gate.WAIT, "the data is consistent, but whether it is the newest only the peer knows: waiting for it"
-    return Gate.REFUSE, why_unfit(replica)
+    if replica.disk == "Consistent" and replica.connection != "StandAlone":
+        return Gate.WAIT, f"{CONSISTENT}: waiting for it"
+    why = why_unfit(replica)  # whether the peer is Primary still DRBD finds out best, by trying
+    return (Gate.REFUSE, why) if why else (Gate.GO, "")
 
 
 def why_unfit(replica: Replica | None) -> str:
     """Why the data of this node must not be served, empty where it may; said before an election needs it."""
     if replica is None:
         return "DRBD does not have the volume up"
-    told = {
-        "UpToDate": "",
-        "Consistent": "",
-        "Attaching": "",
-        "Negotiating": "",
-        "Inconsistent": "its data is Inconsistent: a sync from the peer has not been completed",
-        "Outdated": "its data is Outdated: the peer has newer data",
-        "Diskless": "it has no disk (Diskless): the disk was lost or never attached",
-        "Failed": "its disk has failed",
-        "DUnknown": "the state of its disk is not known",
-    }
-    return told.get(replica.disk, f"the state of its disk is {replica.disk}")
-
-
-def degradation(replica: Replica | None) -> str:
-    """What is wrong with the replication although the node works, as a sentence; empty when nothing is."""
-    if replica is None:
-        return ""
-    found = (
-        (
-            replica.connection == "StandAlone",
-            "replication has stopped (StandAlone): after a split brain it needs escadm drbd resolve",
-        ),
-        (not replica.is_connected, "replication is not connected to the peer"),
-        (replica.replication in SYNC_SOURCE, f"the peer is being brought up to date{_progress(replica)}"),
-        (replica.replication in SYNC_TARGET, f"being brought up to date from the peer{_progress(replica)}"),
-        (replica.peer_disk not in ("UpToDate", "Unknown", "DUnknown"), f"the peer's disk is {replica.peer_disk}"),
-        (replica.replication not in ("Established", "Off"), f"the nodes agree on a resync ({replica.replication})"),
-        (replica.out_of_sync > 0, f"{replica.out_of_sync} bytes are out of sync although nothing is being copied"),
-    )
-    return next((text for true, text in found if true), "")
-
-
-def _progress(replica: Replica) -> str:
-    return "" if replica.done is None else f" ({replica.done:.0%}, {replica.out_of_sync / 2**20:.0f} MiB to go)"
+    why = UNFIT.get(replica.disk, f"the state of its disk is {replica.disk}")
+    if why or replica.is_primary or replica.is_connected:
+        return why
+    if replica.disk == "Consistent":
+        return f"{CONSISTENT}: {LOST_PEER}"
+    if replica.disk == "UpToDate" and replica.connection == "StandAlone":
+        return "replication has stopped (StandAlone), and the peer may have newer data: escadm health says more"
+    return ""
 
 
 NO_MODULE = "this kernel has no DRBD (module drbd)"
@@ -165,7 +191,7 @@ NO_MODULE = "this kernel has no DRBD (module drbd)"
 REFUSALS = {
     "Multiple primaries": "the peer is Primary, or DRBD has not noticed yet that it is gone",
     "Need access to UpToDate data": "neither this node nor the peer offers UpToDate data",
-    "peer is not outdated": "the fencing policy wants to be sure that the peer is outdated first",
+    "peer is not outdated": "it is not known what the peer does, which DRBD has no connection to",
     "Device is held open": "something holds the device open",
     "Can not start": "DRBD cannot start the operation in its present state",
     "Concurrent state changes": "another change of DRBD's state is under way",
@@ -177,7 +203,13 @@ REFUSALS = {
     "Could not stat /proc/drbd": NO_MODULE,
 }
 
-RETRIED = ("Multiple primaries", "Concurrent state changes", "In transient state", "Timeout in operation")
+RETRIED = (
+    "Multiple primaries",
+    "peer is not outdated",
+    "Concurrent state changes",
+    "In transient state",
+    "Timeout in operation",
+)
 
 
 def explain_refusal(text: str) -> tuple[str, bool]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from escadm.core.evidence import Replication
+from escadm.core.evidence import decode as decode_evidence
+from escadm.core.evidence import encode as encode_evidence
+from escadm.core.replication import Replica
 from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, Verdict
 
 SCHEMA = 1
@@ -34,6 +38,7 @@ def encode(snapshot: Snapshot) -> dict[str, object]:
         "mode": snapshot.mode,
         "resources": [_encode_resource(resource) for resource in snapshot.resources],
         "history": [_encode_change(change) for change in snapshot.history],
+        "replication": _encode_replication(snapshot.replication) if snapshot.replication else None,
     }
 
 
@@ -55,6 +60,27 @@ def _encode_change(change: RoleChange) -> dict[str, object]:
         "cause": change.cause,
         "at": change.at,
         "phases": dict(change.phases),
+    }
+
+
+def _encode_replication(replication: Replication) -> dict[str, object]:
+    replica = replication.replica
+    return {
+        "role": replica.role,
+        "peer_role": replica.peer_role,
+        "connection": replica.connection,
+        "disk": replica.disk,
+        "peer_disk": replica.peer_disk,
+        "replication": replica.replication,
+        "suspended": replica.suspended,
+        "out_of_sync_bytes": replica.out_of_sync,
+        "size_bytes": replica.size,
+        "done": replica.done,
+        "bytes_per_second": replica.bytes_per_second,
+        "seconds_to_go": replica.seconds_to_go,
+        "generation": replica.generation,
+        "last_write": replica.last_write,
+        "peer": encode_evidence(replication.peer) if replication.peer else None,
     }
 
 
@@ -82,6 +108,7 @@ def decode(data: object) -> Snapshot:
         mode=_get(document, "mode", str),
         resources=tuple(_decode_resource(item) for item in _get(document, "resources", list)),
         history=tuple(_decode_change(item) for item in _get(document, "history", list)),
+        replication=_decode_replication(document.get("replication")),
     )
 
 
@@ -110,6 +137,31 @@ def _decode_change(item: object) -> RoleChange:
         at=_get(data, "at", str),
         phases={name: float(seconds) for name, seconds in phases.items() if isinstance(seconds, int | float)},
     )
+
+
+def _decode_replication(item: object) -> Replication | None:
+    """None also for a document of before there was such a key."""
+    if item is None:
+        return None
+    data = _mapping("replication", item)
+    speed = _optional(data, "bytes_per_second", object)
+    if speed is not None and (isinstance(speed, bool) or not isinstance(speed, int | float)):
+        raise SnapshotError(f"bytes_per_second is {speed!r}")
+    replica = Replica(
+        role=_get(data, "role", str),
+        connection=_get(data, "connection", str),
+        peer_role=_get(data, "peer_role", str),
+        disk=_get(data, "disk", str),
+        peer_disk=_get(data, "peer_disk", str),
+        replication=_get(data, "replication", str),
+        out_of_sync=_get(data, "out_of_sync_bytes", int),
+        size=_get(data, "size_bytes", int),
+        suspended=_get(data, "suspended", str),
+        generation=_get(data, "generation", str),
+        last_write=_optional(data, "last_write", str),
+        bytes_per_second=speed,
+    )
+    return Replication(replica, decode_evidence(data.get("peer")))
 
 
 def _mapping(what: str, value: object) -> Mapping[str, object]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
+from escadm.core.evidence import Replication
+
 Address = IPv4Address | IPv6Address
 
 MASTER_CONDITION = "keepalived:master"
@@ -396,7 +398,7 @@ class RoleChange:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the agent publishes and ``status`` prints."""
+    """What the agent publishes and ``status`` prints. ``replication`` None = there is no volume, or it is not up."""
 
     verdict: Verdict
     role: Role | None = None
@@ -404,3 +406,4 @@ class Snapshot:
     mode: str = "OPERATION"
     resources: tuple[ResourceStatus, ...] = ()
     history: tuple[RoleChange, ...] = ()
+    replication: Replication | None = None

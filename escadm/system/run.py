@@ -90,7 +90,7 @@ def run(
         stdin, stdout, stderr = files
         stdin.write((input or "").encode())
         stdin.seek(0)
-        process = _spawn(words, files, _environment(env), _identity(user), cwd)
+        process = _spawn(words, files, environment(env), _identity(user), cwd)
         finished = _wait(process, timeout)
         said, complaint = _text(stdout), _text(stderr)
     if not finished:
@@ -109,7 +109,7 @@ def listen(argv: Sequence[str]) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_environment(None),
+            env=environment(),
             start_new_session=True,
         )
     except OSError as error:
@@ -126,7 +126,8 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode(errors="replace")
 
 
-def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What every command gets: this process's own, in English, with the folders of the administrator's programs."""
     result = {**os.environ, **(extra or {}), "LC_ALL": "C.UTF-8"}
     result.pop("LANGUAGE", None)
     path = result.get("PATH", "/usr/bin:/bin").split(":")

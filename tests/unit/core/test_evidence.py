@@ -38,12 +38,12 @@ def test_what_is_no_mapping_is_no_evidence(data: object) -> None:
 
 def test_what_is_missing_or_strange_is_not_known() -> None:
     strange: dict[str, object] = {key: [1] for key in encode(COPY)}
-    assert decode({}) == decode(strange) == decode({"out_of_sync": True, "of_a_later_version": {}}) == Evidence()
-    assert decode({"out_of_sync": -1}) == decode({"out_of_sync": 1.5}) == Evidence()
+    assert decode({}) == decode(strange) == decode({"out_of_sync_bytes": True, "of_a_later_version": {}}) == Evidence()
+    assert decode({"out_of_sync_bytes": -1}) == decode({"out_of_sync_bytes": 1.5}) == Evidence()
 
 
 def test_texts_are_short_and_printable_and_figures_have_a_limit() -> None:
-    found = decode({**dict.fromkeys(encode(COPY), "x\x1b[31m\n" + "y" * 60_000), "out_of_sync": 10**4000})
+    found = decode({**dict.fromkeys(encode(COPY), "x\x1b[31m\n" + "y" * 60_000), "out_of_sync_bytes": 10**4000})
     assert found is not None
     words = (found.role, found.connection, found.disk, found.replication, found.generation)
     for word in (*words, found.last_write, found.role_since):

@@ -1,36 +1,19 @@
 """What is made of DRBD's words: of those recorded from 8.4 on two machines, and of a few of 9 by its manual."""
 
-from pathlib import Path
-
 import pytest
 
 from escadm.core.replication import (
     NO_MODULE,
     Gate,
     Replica,
-    degradation,
     explain_refusal,
     last_words,
     may_promote,
     parse_events2,
+    parse_generation,
     why_unfit,
 )
-
-SAMPLES = Path(__file__).parents[1] / "system" / "drbd" / "8.4"
-SIZE = 131032 * 1024
-STATES = {path.name.removesuffix(".events2.txt"): path for path in SAMPLES.glob("*.[ab].events2.txt")}
-
-
-def recorded(state: str) -> Replica | None:
-    """The samples were recorded with --timestamps, which escadm does not ask for: the first word goes."""
-    lines = STATES[state].read_text().splitlines()
-    return parse_events2("".join(f"{line.split(' ', 1)[1]}\n" for line in lines))
-
-
-def said(what: str) -> str:
-    """The complaint without the prompt in front and the exit code behind."""
-    return "".join((SAMPLES / f"said.{what}.txt").read_text().splitlines(keepends=True)[1:-1])
-
+from tests.unit.core.recorded import SAMPLES, SIZE, STATES, STATES_OF_9, of_9, recorded, said
 
 # state and node: the replica in words, and what is out of sync in KiB
 TABLE = {
@@ -99,58 +82,35 @@ def test_a_recorded_state(state: str) -> None:
     assert found.is_syncing == ("Sync" in words)
 
 
-# By the documentation of DRBD 9 (drbdsetup-9.0(8), events2), written and not recorded.
-NINE = """\
-exists resource name:esc role:Secondary suspended:no force-io-failures:no may_promote:no promotion_score:10102
-exists connection name:esc peer-node-id:1 conn-name:node-b connection:Connected role:Primary
-exists path name:esc peer-node-id:1 conn-name:node-b local:ipv4:172.16.0.0:7789 peer:ipv4:172.16.1.0:7789 \
-established:yes
-exists device name:esc volume:0 minor:1 backing_dev:/dev/vdb disk:UpToDate client:no open:no quorum:yes size:131032 \
-read:0 written:0
-exists peer-device name:esc peer-node-id:1 conn-name:node-b volume:0 replication:Established peer-disk:UpToDate \
-peer-client:no resync-suspended:no received:0 sent:0 out-of-sync:0
-exists -
-"""
+NINE = (SAMPLES / "9" / "secondary.events2.txt").read_text()
+
+# state: the replica in words, out of sync in KiB
+TABLE_OF_9 = {
+    "secondary": ("Connected Secondary/Primary UpToDate/UpToDate Established", 0),
+    "primary": ("Connected Primary/Secondary UpToDate/UpToDate Established", 0),
+    "sync-source": ("Connected Primary/Secondary UpToDate/Inconsistent SyncSource", 74752),
+    "sync-target": ("Connected Secondary/Primary Inconsistent/UpToDate SyncTarget", 65516),
+    "verify": ("Connected Primary/Secondary UpToDate/UpToDate VerifyS", 0),
+    "alone": ("Connecting Primary/Unknown UpToDate/Outdated Off", 148),
+    "frozen": ("Connecting Primary/Unknown UpToDate/DUnknown Off suspended:fencing", 4),
+    "consistent": ("Connecting Secondary/Unknown Consistent/DUnknown Off", 0),
+    "split-brain": ("StandAlone Primary/Unknown UpToDate/DUnknown Off", 148),
+    "diskless": ("Connected Primary/Secondary Diskless/UpToDate Established", 0),
+    "down": None,
+}
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({}, "Connected Secondary/Primary UpToDate/UpToDate Established"),
-        (
-            {
-                "disk:UpToDate client": "disk:Inconsistent client",
-                "replication:Established": "replication:SyncTarget",
-                "out-of-sync:0": "out-of-sync:65516 done:50.00",
-            },
-            "Connected Secondary/Primary Inconsistent/UpToDate SyncTarget",
-        ),
-        (
-            {
-                "connection:Connected role:Primary": "connection:Unconnected role:Unknown",
-                "replication:Established": "replication:Off",
-                "peer-disk:UpToDate": "peer-disk:DUnknown",
-            },
-            "Connecting Secondary/Unknown UpToDate/DUnknown Off",
-        ),
-        (
-            {
-                "connection:Connected role:Primary": "connection:StandAlone role:Unknown",
-                "replication:Established peer-disk:UpToDate": "replication:Off peer-disk:Outdated",
-            },
-            "StandAlone Secondary/Unknown UpToDate/Outdated Off",
-        ),
-    ],
-)
-def test_drbd_9_tells_the_same_in_the_same_words(changes: dict[str, str], words: str) -> None:
-    text = NINE
-    for old, new in changes.items():
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    found = parse_events2(text)
-    assert found is not None
-    assert (found.words, found.size) == (words, SIZE)
-    assert found.done == (0.5 if "done:50.00" in text else 1.0)
+def test_every_state_of_9_is_in_the_table() -> None:
+    assert sorted(STATES_OF_9) == sorted(TABLE_OF_9)
+
+
+@pytest.mark.parametrize("state", TABLE_OF_9)
+def test_drbd_9_tells_the_same_in_the_same_words(state: str) -> None:
+    found, expected = of_9(state), TABLE_OF_9[state]
+    if found is None or expected is None:
+        assert found is expected is None
+        return
+    assert (found.words, found.out_of_sync // 1024, found.size) == (*expected, SIZE)
 
 
 @pytest.mark.parametrize("told", ["Connecting", "Unconnected", "Timeout", "BrokenPipe", "NetworkFailure"])
@@ -190,16 +150,24 @@ def test_figures_that_are_none_count_as_nothing() -> None:
 # --- what follows from it ---
 
 INCONSISTENT = "its data is Inconsistent: a sync from the peer has not been completed"
-OUTDATED = "its data is Outdated: the peer has newer data"
+OUTDATED = (
+    "its data is Outdated: the peer has newer data: start the peer, or, if it is lost for good: "
+    "escadm drbd resolve --keep-local"
+)
 DISKLESS = "it has no disk (Diskless): the disk was lost or never attached"
 NOT_UP = "DRBD does not have the volume up"
+STOPPED = "replication has stopped (StandAlone), and the peer may have newer data: escadm health says more"
+UNKNOWN_AGE = "the data is consistent, but whether it is the newest only the peer knows"
 
 
 def unfit_by_the_table(state: str) -> str:
     expected = TABLE[state]
     if expected is None:
         return NOT_UP
-    disk = expected[0].split()[2].split("/")[0]
+    connection, role, disks = expected[0].split()[:3]
+    disk = disks.split("/")[0]
+    if (connection, role, disk) == ("StandAlone", "Secondary/Unknown", "UpToDate"):
+        return STOPPED
     return {"UpToDate": "", "Inconsistent": INCONSISTENT, "Outdated": OUTDATED, "Diskless": DISKLESS}[disk]
 
 
@@ -216,12 +184,6 @@ def test_the_gate_is_open_for_up_to_date_data_alone(state: str) -> None:
     [
         ("Attaching", Gate.WAIT, "the disk is Attaching", ""),
         ("Negotiating", Gate.WAIT, "the disk is Negotiating", ""),
-        (
-            "Consistent",
-            Gate.WAIT,
-            "the data is consistent, but whether it is the newest only the peer knows: waiting for it",
-            "",
-        ),
         ("Failed", Gate.REFUSE, "its disk has failed", None),
         ("DUnknown", Gate.REFUSE, "the state of its disk is not known", None),
         ("Unknown", Gate.REFUSE, "the state of its disk is Unknown", None),
@@ -233,65 +195,67 @@ def test_states_of_the_disk_that_pass_quickly(disk: str, gate: Gate, why: str, u
     assert why_unfit(Replica(disk=disk)) == (why if unfit is None else unfit)
 
 
-CUT = "replication is not connected to the peer"
-STOPPED = "replication has stopped (StandAlone): after a split brain it needs escadm drbd resolve"
-DEGRADED = {
-    "alone-inconsistent.a": CUT,
-    "both-primary.a": CUT,
-    "both-primary.b": CUT,
-    "connected-inconsistent.a": "the peer's disk is Inconsistent",
-    "connected-inconsistent.b": "the peer's disk is Inconsistent",
-    "disconnected.a": CUT,
-    "disconnected.b": STOPPED,
-    "diskless-alone.a": CUT,
-    "diskless-alone.b": CUT,
-    "diskless-secondary.b": "the peer's disk is Diskless",
-    "diskless.b": "the peer's disk is Diskless",
-    "fencing.a": CUT,
-    "fencing.b": CUT,
-    "link-cut.a": CUT,
-    "link-cut.b": CUT,
-    "outdated.a": CUT,
-    "outdated.b": CUT,
-    "resync-interrupted.a": CUT,
-    "resync-interrupted.b": CUT,
-    "split-brain-one-waits.a": STOPPED,
-    "split-brain-one-waits.b": CUT,
-    "split-brain.a": STOPPED,
-    "split-brain.b": STOPPED,
-}
+def test_consistent_data_is_not_served_before_the_peer_has_been_asked() -> None:
+    """DRBD makes it UpToDate or Outdated as soon as the nodes are connected."""
+    waits = (Gate.WAIT, f"{UNKNOWN_AGE}: waiting for it")
+    alone = f"{UNKNOWN_AGE}: start the peer, or, if it is lost for good: escadm drbd resolve --keep-local"
+    assert may_promote(Replica(disk="Consistent", connection="Connected")) == waits
+    assert may_promote(Replica(disk="Consistent", connection="Connecting")) == waits
+    assert may_promote(Replica(disk="Consistent", connection="StandAlone")) == (Gate.REFUSE, alone)
+    assert why_unfit(Replica(disk="Consistent", connection="Connected")) == ""
+    assert why_unfit(Replica(disk="Consistent", connection="Connecting")) == alone
 
 
-@pytest.mark.parametrize("state", [state for state in TABLE if not state.startswith(("resync.", "resync-paused."))])
-def test_what_is_wrong_although_the_node_works(state: str) -> None:
-    assert degradation(recorded(state)) == DEGRADED.get(state, "")
+def test_a_standby_that_has_stopped_replicating_is_unfit_and_a_primary_is_not() -> None:
+    assert why_unfit(Replica("Secondary", "StandAlone", disk="UpToDate")) == STOPPED
+    assert may_promote(Replica("Secondary", "StandAlone", disk="UpToDate")) == (Gate.REFUSE, STOPPED)
+    assert why_unfit(Replica("Primary", "StandAlone", disk="UpToDate")) == ""
+    assert why_unfit(Replica("Secondary", "StandAlone", disk="Attaching")) == ""
 
 
 @pytest.mark.parametrize(
-    ("state", "begin"),
+    ("replica", "quiet"),
     [
-        ("resync.a", "the peer is being brought up to date ("),
-        ("resync.b", "being brought up to date from the peer ("),
-        ("resync-paused.a", "the peer is being brought up to date ("),
-        ("resync-paused.b", "being brought up to date from the peer ("),
+        (Replica("Primary", "Connected", replication="Established"), True),
+        (Replica("Primary", "Connected", replication="Established", out_of_sync=4096), False),
+        (Replica("Primary", "Connected", replication="SyncSource"), False),
+        (Replica("Primary", "Connected", replication="VerifyS"), False),
+        (Replica("Primary", "Connecting"), False),
+        (Replica("Primary", "StandAlone"), False),
     ],
 )
-def test_a_resync_is_told_with_its_progress(state: str, begin: str) -> None:
-    found = recorded(state)
-    assert found is not None
-    assert found.done is not None
-    assert degradation(found) == f"{begin}{found.done:.0%}, {found.out_of_sync / 2**20:.0f} MiB to go)"
+def test_only_a_pair_at_rest_changes_by_events_alone(replica: Replica, quiet: bool) -> None:
+    assert replica.is_quiet is quiet
 
 
-def test_a_resync_that_begins_and_one_that_has_not() -> None:
-    fine = Replica("Primary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 0, SIZE)
-    assert degradation(fine) == ""
-    beginning = Replica("Primary", "Connected", "Secondary", "UpToDate", "UpToDate", "WFBitMapS", SIZE, SIZE)
-    assert degradation(beginning) == "the nodes agree on a resync (WFBitMapS)"
-    waiting = Replica("Primary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 4096, SIZE)
-    assert degradation(waiting) == "4096 bytes are out of sync although nothing is being copied"
-    unmeasured = Replica("Secondary", "Connected", "Primary", "Inconsistent", "UpToDate", "SyncTarget")
-    assert degradation(unmeasured) == "being brought up to date from the peer"
+def test_a_primary_may_work_over_its_peers_disk() -> None:
+    assert recorded("diskless.a").uses_peers_disk
+    assert not recorded("diskless.b").uses_peers_disk
+    assert not recorded("diskless-secondary.a").uses_peers_disk
+    assert not recorded("primary.a").uses_peers_disk
+    assert not Replica("Primary", "Connected", disk="Diskless", peer_disk="Inconsistent").uses_peers_disk
+
+
+@pytest.mark.parametrize(
+    ("text", "generation"),
+    [
+        ("829BFB1B0E1CDDE6:0000000000000000:98492637A0B0074C:98492637A0B0074C:1:1:0:0:0:0:0\n", "829BFB1B0E1CDDE6"),
+        ("98482637A0B0074D:EAF871EBEC294565:78F658D15D71668F:78F558D15D71668F:1:1:1:0:0:0:0", "98482637A0B0074C"),
+        ("pread(5,...,4096,134213632) in v08_md_disk_to_cpu failed: Input/output error\n", ""),
+        ("", ""),
+        ("829BFB1B0E1CDDE:", ""),
+    ],
+)
+def test_the_generation_of_the_data(text: str, generation: str) -> None:
+    assert parse_generation(text) == generation
+
+
+def test_both_nodes_of_a_pair_in_sync_have_one_generation_and_those_of_a_split_pair_have_two() -> None:
+    def generation(state: str) -> str:
+        return parse_generation((SAMPLES / "8.4" / f"{state}.gi.txt").read_text())
+
+    assert generation("primary.a") == generation("primary.b") == "5AB4AFCC08D28A8C"
+    assert generation("split-brain.a") != generation("split-brain.b")
 
 
 # --- refusals ---
@@ -320,7 +284,7 @@ SAID = {
     "primary.outdated": NEEDS_DATA,
     "primary.peer-is-primary": PEER_PRIMARY,
     "primary.peer-is-primary-resync": PEER_PRIMARY,
-    "primary.peer-not-outdated": ("the fencing policy wants to be sure that the peer is outdated first", False),
+    "primary.peer-not-outdated": ("it is not known what the peer does, which DRBD has no connection to", True),
     "secondary.held-open": HELD,
     "up.again": ("Device '1' is configured!", False),
     "up.no-meta-data": ("No valid meta data found", False),
@@ -337,7 +301,7 @@ NO_REFUSALS_OF_DRBD = {
 
 
 def test_every_recorded_refusal_is_in_the_table() -> None:
-    names = {path.name.removeprefix("said.").removesuffix(".txt") for path in SAMPLES.glob("said.*.txt")}
+    names = {path.name.removeprefix("said.").removesuffix(".txt") for path in (SAMPLES / "8.4").glob("said.*.txt")}
     assert names == set(SAID) | NO_REFUSALS_OF_DRBD
 
 

@@ -1,11 +1,14 @@
 """The snapshot as JSON and as lines."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from escadm.core.evidence import Evidence, Replication
+from escadm.core.replication import Replica
 from escadm.core.snapshot import SnapshotError, decode, describe, encode, status_line
 from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, UnitState, Verdict
 
@@ -18,6 +21,21 @@ FULL = Snapshot(
         ResourceStatus("mona", "stopped", detail="waits for filesystem"),
     ),
     history=(RoleChange("BACKUP", "MASTER", "VRRP", "2024-05-01T10:00:00Z", {"mount": 0.25, "services": 3.0}),),
+    replication=Replication(
+        Replica(
+            "Primary",
+            "Connected",
+            "Secondary",
+            "UpToDate",
+            "Inconsistent",
+            "SyncSource",
+            out_of_sync=73 << 20,
+            size=128 << 20,
+            generation="98482637A0B0074C",
+            bytes_per_second=6.0 * (1 << 20),
+        ),
+        Evidence("Secondary", "Connected", "Inconsistent", "SyncTarget", 73 << 20, role_since="2024-05-01T10:00:00Z"),
+    ),
 )
 
 
@@ -29,10 +47,44 @@ def document() -> dict[str, object]:
 def test_encoded_keys_are_the_contract_in_its_order() -> None:
     assert list(encode(FULL)) == [
         "schema", "severity", "code", "text", "role", "role_since", "health", "reasons", "mode", "resources", "history",
+        "replication",
     ]  # fmt: skip
     resource, change = document()["resources"][0], document()["history"][0]  # type: ignore[index]
     assert list(resource) == ["name", "state", "pgid", "since", "detail", "restarts"]
     assert list(change) == ["from", "to", "cause", "at", "phases"]
+    assert document()["replication"] == {
+        "role": "Primary",
+        "peer_role": "Secondary",
+        "connection": "Connected",
+        "disk": "UpToDate",
+        "peer_disk": "Inconsistent",
+        "replication": "SyncSource",
+        "suspended": "",
+        "out_of_sync_bytes": 73 << 20,
+        "size_bytes": 128 << 20,
+        "done": 1 - 73 / 128,
+        "bytes_per_second": 6.0 * (1 << 20),
+        "seconds_to_go": 73 / 6,
+        "generation": "98482637A0B0074C",
+        "last_write": None,
+        "peer": {
+            "role": "Secondary",
+            "connection": "Connected",
+            "disk": "Inconsistent",
+            "replication": "SyncTarget",
+            "generation": "",
+            "last_write": None,
+            "role_since": "2024-05-01T10:00:00Z",
+            "out_of_sync_bytes": 73 << 20,
+        },
+    }
+
+
+def test_without_a_volume_there_is_no_replication_nor_in_a_document_of_before_there_was_such_a_key() -> None:
+    assert encode(Snapshot(FULL.verdict))["replication"] is None
+    old = document()
+    del old["replication"]
+    assert decode(old) == replace(FULL, replication=None)
 
 
 def test_a_snapshot_survives_the_way_through_json() -> None:

@@ -154,7 +154,7 @@ def test_promotion_is_never_by_force() -> None:
         ("primary.peer-is-primary", True, "the peer is Primary, or DRBD has not noticed yet that it is gone"),
         ("primary.peer-is-primary-resync", True, "the peer is Primary, or DRBD has not noticed yet that it is gone"),
         ("primary.inconsistent", False, "neither this node nor the peer offers UpToDate data"),
-        ("primary.peer-not-outdated", False, "the fencing policy wants to be sure that the peer is outdated first"),
+        ("primary.peer-not-outdated", True, "it is not known what the peer does, which DRBD has no connection to"),
         ("no-module.primary", False, NO_MODULE),
     ],
 )
