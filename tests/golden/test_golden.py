@@ -33,7 +33,7 @@ def facts(case: Path) -> HostFacts:
     interfaces = {
         name: tuple(ip_address(each) for each in addresses) for name, addresses in found["interfaces"].items()
     }
-    return HostFacts(interfaces, strict=found["strict"])
+    return HostFacts(interfaces, strict=found["strict"], drbd_major=found.get("drbd_major", 9))
 
 
 def read(case: Path) -> PlanRead:
@@ -90,9 +90,9 @@ def test_golden(file: Path) -> None:
     assert OUTPUTS[file.name](file.parent) == file.read_text(encoding="utf-8")
 
 
-ACCEPTED_BY: dict[str, Callable[[str], None]] = {
-    "keepalived.conf": lambda text: keepalived.check_config(text, strict=False),
-    "esc.res": drbd.check_config,
+ACCEPTED_BY: dict[str, Callable[[str, HostFacts], None]] = {
+    "keepalived.conf": lambda text, _: keepalived.check_config(text, strict=False),
+    "esc.res": lambda text, machine: drbd.check_config(text, machine.drbd_major),
 }
 
 
@@ -102,4 +102,4 @@ ACCEPTED_BY: dict[str, Callable[[str], None]] = {
     ids=lambda file: f"{file.parent.name}/{file.name}",
 )
 def test_the_engines_own_parsers_take_it(file: Path) -> None:
-    ACCEPTED_BY[file.name](file.read_text(encoding="utf-8"))
+    ACCEPTED_BY[file.name](file.read_text(encoding="utf-8"), facts(file.parent))

@@ -202,10 +202,22 @@ def test_the_nodes_tell_interface_and_unicast() -> None:
     text = f"keepalived: {{vip: 192.0.2.10}}, {DRBD}"
 
     assert keepalived(text, HERE) == KeepalivedSpec(
-        VIP, "eth0", "eth0", virtual_router_id=10, unicast_source=FIRST, unicast_peers=(SECOND,)
+        VIP,
+        "eth0",
+        "eth0",
+        virtual_router_id=10,
+        unicast_source=FIRST,
+        unicast_peers=(SECOND,),
+        peer_paths=((FIRST, SECOND),),
     )
     assert keepalived(text, THERE) == KeepalivedSpec(
-        VIP, "ens9", "ens9", virtual_router_id=10, unicast_source=SECOND, unicast_peers=(FIRST,)
+        VIP,
+        "ens9",
+        "ens9",
+        virtual_router_id=10,
+        unicast_source=SECOND,
+        unicast_peers=(FIRST,),
+        peer_paths=((SECOND, FIRST),),
     )
     assert plan(text).units["keepalived"].spec == keepalived(text)
 
@@ -219,8 +231,37 @@ def test_every_setting_of_keepalived() -> None:
     peers = (ip_address("192.0.2.21"), ip_address("192.0.2.22"))
 
     assert keepalived(text) == KeepalivedSpec(
-        ip_address("203.0.113.9"), "eth0", "eth1", 77, 24, 0.25, 100, FIRST, peers, (ip_address("192.0.2.1"),)
+        ip_address("203.0.113.9"),
+        "eth0",
+        "eth1",
+        77,
+        24,
+        0.25,
+        100,
+        FIRST,
+        peers,
+        (ip_address("192.0.2.1"),),
+        ((FIRST, peers[0]),),
     )
+
+
+def test_the_paths_between_the_agents() -> None:
+    """VRRP's first, then the replication's where that is another one; also where VRRP goes by multicast."""
+    near, far = ip_address("198.51.100.11"), ip_address("198.51.100.12")
+    other = f"unicast_source: {near}, unicast_peers: {far}"
+
+    assert keepalived(f"keepalived: {{vip: 192.0.2.10, {other}}}, {DRBD}").peer_paths == ((near, far), (FIRST, SECOND))
+    assert keepalived(f"keepalived: {{vip: 192.0.2.10, {other}}}").peer_paths == ((near, far),)
+    assert keepalived(f"keepalived: {{vip: 192.0.2.10}}, {DRBD}", THERE).peer_paths == ((SECOND, FIRST),)
+    assert keepalived(f"keepalived: {{vip: '2001:db8::10', interface: eth0}}, {DRBD}").peer_paths == ((FIRST, SECOND),)
+    assert keepalived(KEEPALIVED).peer_paths == ()
+
+
+@pytest.mark.parametrize("major", [8, 9])
+def test_the_kernels_drbd_is_in_the_plan(major: int) -> None:
+    found = plan(FULL, HostFacts(HERE.interfaces, drbd_major=major)).drbd
+    assert found is not None
+    assert found.major == major
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -66,6 +67,15 @@ def test_a_dead_peer_is_noticed_as_fast_as_by_vrrp_and_timeout_is_below_its_boun
     net = {key: int(value) for key, value in section(PLAIN, "net").items() if value.isdigit()}
     assert net["ping-int"] + net["ping-timeout"] / 10 <= 3
     assert net["timeout"] / 10 < min(net["ping-int"], net["connect-int"])
+
+
+@pytest.mark.parametrize(("major", "here", "not_here"), [(8, "disk", "net"), (9, "net", "disk")])
+def test_drbd_asks_before_it_goes_on_without_its_peer(major: int, here: str, not_here: str) -> None:
+    spec = replace(PLAIN, major=major)
+    assert section(spec, here)["fencing"] == "resource-and-stonith"
+    assert "fencing" not in section(spec, not_here)
+    assert section(spec, "handlers") == {"fence-peer": '"/usr/bin/escadm-fence-peer"'}
+    assert 'fence-peer "/srv/usr/bin/escadm-fence-peer";' in render_drbd(spec, Paths(Path("/srv"))).text
 
 
 def test_no_boot_waits_for_ever() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -40,9 +41,16 @@ def text(spec: DrbdSpec) -> str:
     return render_drbd(spec, Paths()).text
 
 
+@pytest.mark.parametrize("major", drbd.PARSERS)
 @pytest.mark.parametrize("name", SPECS)
-def test_both_parsers_accept_it_without_a_word(name: str) -> None:
-    drbd.check_config(text(SPECS[name]))
+def test_either_parser_accepts_what_is_made_for_it_without_a_word(name: str, major: int) -> None:
+    drbd.check_config(text(replace(SPECS[name], major=major)), major)
+
+
+@pytest.mark.parametrize(("made_for", "parser"), [(8, 9), (9, 8)])
+def test_fencing_stands_where_its_own_version_wants_it(made_for: int, parser: int) -> None:
+    with pytest.raises(Failed, match="but got 'fencing'"):
+        drbd.check_config(text(replace(SPECS["plain"], major=made_for)), parser)
 
 
 def on_node(address: Address, script: str, *arguments: str) -> str:
@@ -63,13 +71,13 @@ def test_either_node_finds_itself_and_the_peer(name: str, tmp_path: Path) -> Non
     """Both versions' commands to bring the resource up, and DRBD 9's node ids agree between the nodes."""
     spec = SPECS[name]
     file = tmp_path / "esc.res"
-    file.write_text(text(spec))
     own_ids: list[str] = []
     for own, peer in (spec.nodes, spec.nodes[::-1]):
         here, there = (
             f"ipv{own.version}:{f'[{each}]' if own.version == 6 else each}:{spec.port}" for each in (own, peer)
         )
         for version in ("9.0.0", "8.4.0"):
+            file.write_text(text(replace(spec, major=int(version[0]))))
             up = on_node(own, f'DRBD_DRIVER_VERSION_OVERRIDE={version} drbdadm -c "$1" -d up esc', str(file)).replace(
                 "\\", ""
             )
@@ -84,32 +92,35 @@ def test_either_node_finds_itself_and_the_peer(name: str, tmp_path: Path) -> Non
 
 def test_the_dump_has_what_was_written(tmp_path: Path) -> None:
     file = tmp_path / "esc.res"
-    file.write_text(text(SPECS["secret"]))
-    for parser in drbd.PARSERS:
+    for major, parser in drbd.PARSERS.items():
+        file.write_text(text(replace(SPECS["secret"], major=major)))
         dump = subprocess.run([parser, "-c", str(file), "dump"], capture_output=True, text=True, timeout=60).stdout
         assert "\"s3 cr#t;{}'!" + "x" * 51 + '"' in dump
         assert dump.count("floating") == 2
+        assert re.search(r"fencing +resource-and-stonith;", dump)
+        assert re.search(r'fence-peer +"?/usr/bin/escadm-fence-peer"?;', dump)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "parser"),
+    ("old", "new", "major"),
     [
-        ("ping-int 2;", "ping-int 2", "drbdadm"),
-        ("ping-int 2;", "ping-intt 2;", "drbdadm"),
-        ("ping-int 2;", "ping-int 999;", "drbdadm"),
-        ("    startup {", "    options { auto-promote no; }\n    startup {", "drbdadm-84"),
+        ("ping-int 2;", "ping-int 2", 9),
+        ("ping-int 2;", "ping-intt 2;", 9),
+        ("ping-int 2;", "ping-int 999;", 8),
+        ("    startup {", "    options { auto-promote no; }\n    startup {", 8),
     ],
 )
-def test_the_objections_of_either_parser_are_heard(old: str, new: str, parser: str) -> None:
+def test_the_objections_of_either_parser_are_heard(old: str, new: str, major: int) -> None:
     with pytest.raises(Failed) as caught:
-        drbd.check_config(text(SPECS["plain"]).replace(old, new))
+        drbd.check_config(text(replace(SPECS["plain"], major=major)).replace(old, new), major)
+    parser = Path(drbd.PARSERS[major]).name
     assert caught.value.message.startswith(f"{parser} does not accept the configuration made for it:\n  esc.res:")
 
 
 def test_an_objection_does_not_tell_the_secret() -> None:
     long = DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789, shared_secret=Secret("hidden" * 20))
     with pytest.raises(Failed, match="Value is too long") as caught:
-        drbd.check_config(text(long))
+        drbd.check_config(text(long), 9)
     assert "hidden" not in str(caught.value)
 
 
@@ -133,28 +144,34 @@ def test_a_missing_module_is_no_objection(noise: str, is_fine: bool) -> None:
         return Completed(tuple(argv), 0, "", noise)
 
     if is_fine:
-        drbd.check_config("", run=run)
+        drbd.check_config("", 9, run=run)
     else:
         with pytest.raises(Failed):
-            drbd.check_config("", run=run)
+            drbd.check_config("", 9, run=run)
 
 
-def test_one_parser_is_enough_and_none_is_told() -> None:
-    asked = []
+@pytest.mark.parametrize(
+    ("loaded", "on_disk", "major"),
+    [
+        ("8.4.11\n", None, 8),
+        ("9.2.13\n", "8.4.11\n", 9),
+        (None, "8.4.11\n", 8),
+        (None, "9.1.23\n", 9),
+        (None, "", 9),
+        (None, None, 9),
+    ],
+)
+def test_the_kernels_version(
+    loaded: str | None, on_disk: str | None, major: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module that is loaded counts, then the one that would be; without either, or without modinfo, the newer."""
+    monkeypatch.setattr(drbd, "VERSION", tmp_path / "version")
+    if loaded is not None:
+        drbd.VERSION.write_text(loaded)
 
-    def only(*present: str) -> drbd.Run:
-        def run(
-            argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, **named: object
-        ) -> Completed:
-            asked.append(argv[0])
-            if argv[0] not in present:
-                raise NotInstalled(f"{argv[0]} is not installed")
-            return Completed(tuple(argv), 0, "", "")
+    def run(argv: Sequence[str], **named: object) -> Completed:
+        if on_disk is None:
+            raise NotInstalled("modinfo is not installed")
+        return Completed(tuple(argv), 0 if on_disk else 1, on_disk, "" if on_disk else "modinfo: ERROR")
 
-        return run
-
-    drbd.check_config("", run=only("drbdadm"))
-    drbd.check_config("", run=only("/lib/drbd/drbdadm-84"))
-    assert asked == list(drbd.PARSERS) * 2
-    with pytest.raises(NotInstalled, match=r"^drbdadm is not installed"):
-        drbd.check_config("", run=only())
+    assert drbd.kernel_major(run) == major
