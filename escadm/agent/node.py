@@ -21,8 +21,8 @@ from escadm.agent.peer import PeerLinks, heartbeat_interval
 from escadm.agent.publish import publish_end, publish_role
 from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
-from escadm.agent.tell import NO_GATEWAY, publish_node, remember_node, tell_peer
-from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
+from escadm.agent.tell import NO_GATEWAY, publish_node, remember_node, tell_keepalived, tell_peer
+from escadm.agent.vrrp import Keepalived, RoleFeed
 from escadm.core.lifecycle import Event, Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.replication import Replica, why_unfit
@@ -64,7 +64,7 @@ class Node:
         self.replica: Replica | None = None
         self.stage = Stage(self.make_driver, self._on_change)
         self.since: dict[str, str] = {}
-        self._fit: bool | None = None  # the fitness that is on disk, as far as this agent wrote it
+        self.told_fit: bool | None = None  # the fitness that is on disk, as far as this agent wrote it
         self._written: Role | None = None  # likewise the role
         self._absent: frozenset[str] = frozenset()
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -216,7 +216,7 @@ class Node:
         make("take the next steps", self._take_steps)
         make("reach the role", self._reach)
         make("write the role", self._write_role)
-        make("tell keepalived", self._write_fitness)
+        make("tell keepalived", lambda: tell_keepalived(self))
         make("publish the status", lambda: publish_node(self))
         make("remember", lambda: remember_node(self))
         if self.link is not None:
@@ -270,13 +270,6 @@ class Node:
         if self.role is not None and self.role is not self._written:
             publish_role(self.role, self.paths)
             self._written = self.role
-
-    def _write_fitness(self) -> None:
-        """-254 only once nothing of the primary is left: until then the VIP stays where the services still are."""
-        fit = not ((self.release or self.unfit or self.fence.hold) and self.is_drained())
-        if self.plan.is_pair and fit is not self._fit:
-            write_fitness(self.paths, fit=fit)
-            self._fit = fit
 
     # --- the peer ---
 

@@ -1,4 +1,4 @@
-"""What the node tells: everybody through the snapshot, the next agent through its memory, the peer by datagram."""
+"""What the node tells: everybody by the snapshot, keepalived, the next agent by its memory, the peer by datagram."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from escadm.agent.memory import Memory, remember, save
 from escadm.agent.publish import picture, publish
+from escadm.agent.vrrp import write_fitness
 from escadm.core.evidence import encode, evidence_of
 from escadm.core.health import Facts
 from escadm.core.reconcile import DOWN
-from escadm.core.types import Vrrp
+from escadm.core.types import UnitState, Vrrp
 from escadm.errors import EscadmError
 from escadm.system.net import has_address
 from escadm.system.process import ProcessId
@@ -59,6 +60,21 @@ def publish_node(node: Node) -> None:
     publish(
         picture(facts_of(node), pgids=pgids, since=node.since, role_since=node.role_since, history=history), node.paths
     )
+
+
+def tell_keepalived(node: Node) -> None:
+    """Write down whether this node may have the role, for keepalived, if that is news.
+
+    -254 only once nothing of the primary is left: until then the VIP stays where the services still are. Data that is
+    being brought up is not fit yet; of data that has not been looked at yet nothing new is said.
+    """
+    volume = node.state("drbd") if node.plan.drbd is not None else None
+    known = volume is not UnitState.RUNNING or node.replica is not None
+    reason = node.release or node.unfit or node.fence.hold or volume is UnitState.STARTING
+    fit = not (reason and node.is_drained())
+    if node.plan.is_pair and known and fit is not node.told_fit:
+        write_fitness(node.paths, fit=fit)
+        node.told_fit = fit
 
 
 def remember_node(node: Node) -> None:
