@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from escadm.actions.diff import diff
+from escadm.actions.redundancy import both_copies, check_replication
 from escadm.actions.status import status
 from escadm.config import read_plan
-from escadm.core.redundancy import degradation
-from escadm.core.replication import why_unfit
 from escadm.core.types import (
     Address,
     Exec,
@@ -39,7 +38,6 @@ from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
 from escadm.system.probe import probe
 from escadm.system.process import command_name, pids_of, service_environment
-from escadm.system.replication import read_replica
 
 ENOUGH_SHARE = 0.05
 ENOUGH_BYTES = 1 << 30
@@ -58,11 +56,15 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """``heading`` names the kind of node, ``snapshot`` is that of ``status``, ``checks`` were made just now."""
+    """``heading`` names the kind of node, ``snapshot`` is that of ``status``, ``checks`` were made just now.
+
+    ``copies``: lines about both copies of the data, where somebody has to choose between them.
+    """
 
     heading: str
     snapshot: Snapshot
     checks: tuple[CheckResult, ...]
+    copies: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -94,7 +96,8 @@ def health(paths: Paths, facts: HostFacts, host: Host) -> HealthReport:
     checks += _space(plan, paths)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = tuple(pool.map(_carry_out, checks))
-    return HealthReport(_heading(plan, snapshot.role), snapshot, results)
+    copies = both_copies(snapshot, facts, host) if plan is not None and plan.drbd is not None else ()
+    return HealthReport(_heading(plan, snapshot.role), snapshot, results, copies)
 
 
 def _carry_out(check: _Check) -> CheckResult:
@@ -140,24 +143,13 @@ def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, facts: HostFacts,
         for gateway in spec.gateway:
             yield _Check(f"gateway {gateway}", partial(_ping, gateway, facts, host))
     if plan.drbd is not None:
-        yield _Check("replication", partial(_replication, facts, host))
+        yield _Check("replication", partial(check_replication, snapshot, facts, host))
     up = {resource.name: resource for resource in snapshot.resources if resource.state == "running"}
     for unit in plan.units.values():
         if isinstance(unit.spec, FilesystemSpec) and unit.spec.device is not None:
             yield _Check(unit.name, partial(_mount, unit.spec, snapshot.role, paths))
         elif unit.name in up and isinstance(unit.spec, ProcessSpec | SystemdSpec):
             yield _Check(unit.name, partial(_service, unit, unit.spec, up[unit.name]))
-
-
-def _replication(facts: HostFacts, host: Host) -> str:
-    if not facts.strict:
-        raise NotPermitted("a tree beside the machine has no volume of its own")
-    replica = read_replica(host.run)
-    if replica is None:
-        raise Failed("the volume is not up")
-    if trouble := why_unfit(replica) or degradation(replica):
-        raise Failed(trouble)
-    return replica.words
 
 
 def _others(paths: Paths) -> str:

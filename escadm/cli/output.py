@@ -11,7 +11,7 @@ from typing import TextIO
 import typer
 
 from escadm.core.snapshot import describe, status_line
-from escadm.core.types import Problem, Snapshot
+from escadm.core.types import Problem, ResourceStatus, Snapshot
 
 SEVERITY_COLOURS = ("green", "yellow", "red", "magenta")
 STATE_COLOURS = {
@@ -83,10 +83,16 @@ def paint(text: str, colour: str | None) -> str:
     return typer.style(text, fg=colour) if colour and has_colour() else text
 
 
+def resource_colour(resource: ResourceStatus) -> str | None:
+    """What is well is green; a volume that is up and has something to say is not quite."""
+    colour = STATE_COLOURS.get(resource.state)
+    return "yellow" if colour == "green" and resource.detail else colour
+
+
 def snapshot_lines(snapshot: Snapshot, *, verbose: bool) -> list[tuple[str, str | None]]:
     """The lines of ``status`` and ``status -v``, each with its colour."""
     verdict = snapshot.verdict
     lines: list[tuple[str, str | None]] = [(status_line(verdict), SEVERITY_COLOURS[verdict.severity])]
     if verbose:
-        lines += [(describe(resource), STATE_COLOURS.get(resource.state)) for resource in snapshot.resources]
+        lines += [(describe(resource), resource_colour(resource)) for resource in snapshot.resources]
     return lines

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from escadm.core.evidence import Evidence
 from escadm.core.replication import Replica
 
@@ -132,8 +134,8 @@ def _column(copy: Evidence | None) -> tuple[str, ...]:
 
 
 WAY_OUT = (
-    "on the node whose changes are to go:  sudo escadm drbd resolve --discard-local",
-    "on the other node, whose data stays:  sudo escadm drbd resolve --keep-local",
+    "On the node whose changes are to go:  sudo escadm drbd resolve --discard-local",
+    "On the other node, whose data stays:  sudo escadm drbd resolve --keep-local",
 )
 
 
@@ -151,11 +153,16 @@ KERNEL = {
 }
 
 
+CONNECTED = re.compile(r"conn\( \S+ -> (Connected|WFBitMap[ST]|SyncSource|SyncTarget) \)")
+
+
 def last_refusal(log: str) -> str:
-    """Why DRBD has refused the peer last, by the kernel's log, as a sentence; empty where it says nothing of it."""
+    """Why DRBD has refused the peer, by the kernel's log since the last connection; empty where it says nothing."""
     for line in reversed(log.splitlines()):
         if "drbd" not in line:
             continue
+        if CONNECTED.search(line):
+            return ""
         if "incompatible " in line and line.endswith(" settings"):
             option = line.removesuffix(" settings").rpartition("incompatible ")[2]
             return f"the peer has another setting of {option}: compare /etc/drbd.d/esc.res of both nodes"

@@ -34,10 +34,12 @@ def health(
     else:
         output.say(f"============== {report.heading} =================")
         for resource in report.snapshot.resources:
-            output.say(describe(resource), colour=output.STATE_COLOURS.get(resource.state))
+            output.say(describe(resource), colour=output.resource_colour(resource))
         for each in report.checks:
             word, colour = _WORDS[each.passed]
             output.say(f"{each.name}: {word}: {each.detail}", colour=colour)
+        for line in report.copies:
+            output.say(line)
         output.say("=======================================")
         output.say(f"ESC HEALTH {'PASSED' if report.passed else 'FAILED'}", colour="green" if report.passed else "red")
     raise typer.Exit(0 if report.passed else FAILED)

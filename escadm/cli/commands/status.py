@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, NoReturn
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -15,7 +16,11 @@ from escadm.core.snapshot import encode
 from escadm.core.types import Snapshot
 from escadm.paths import Paths
 
+if TYPE_CHECKING:
+    from rich.progress_bar import ProgressBar
+
 POLL = 0.5
+BAR = 60
 
 
 def status(
@@ -64,16 +69,27 @@ def _plain(snapshot: Snapshot, *, verbose: bool, as_json: bool) -> str:
 
 def _redraw(paths: Paths, *, verbose: bool) -> NoReturn:
     """Keep the lines of ``status`` up to date in place, until interrupted."""
-    from rich.console import Console  # noqa: PLC0415 - for a terminal alone
+    from rich.console import Console, Group  # noqa: PLC0415 - for a terminal alone
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    def frame() -> Text:
-        lines = output.snapshot_lines(read_status(paths), verbose=verbose)
-        return Text("\n").join(Text(line, style=colour or "") for line, colour in lines)
+    def frame() -> Group:
+        snapshot = read_status(paths)
+        lines = output.snapshot_lines(snapshot, verbose=verbose)
+        text = Text("\n").join(Text(line, style=colour or "") for line, colour in lines)
+        return Group(text, *_sync(snapshot))
 
     console = Console(no_color=not output.has_colour(), highlight=False)
     with Live(frame(), console=console, auto_refresh=False, vertical_overflow="visible") as live:
         while True:
             time.sleep(POLL)
             live.update(frame(), refresh=True)
+
+
+def _sync(snapshot: Snapshot) -> Iterator[ProgressBar]:
+    """A bar as long as DRBD copies; the line above has the figures."""
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415 - for a terminal alone
+
+    replica = snapshot.replication.replica if snapshot.replication else None
+    if replica is not None and replica.is_syncing and replica.done is not None:
+        yield ProgressBar(total=1.0, completed=replica.done, width=BAR)

@@ -50,6 +50,8 @@ class Pings:
     ) -> Completed:
         if argv[0] == "drbdsetup":
             return Completed(tuple(argv), 0, self.drbd, "")
+        if argv[0] in ("dmesg", "drbdadm"):
+            return Completed(tuple(argv), 0, "", "")
         assert argv[0] == "ping"
         if self.error:
             raise self.error

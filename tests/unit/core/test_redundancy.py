@@ -260,3 +260,16 @@ def test_the_last_refusal_counts() -> None:
     log = "drbd esc: Authentication of peer failed\nblock drbd1: Unrelated data, aborting!\n"
     assert last_refusal(log) == "the two disks do not come from one first installation"
     assert last_refusal("") == ""
+
+
+@pytest.mark.parametrize(
+    "connected",
+    [
+        "block drbd1: peer( Unknown -> Secondary ) conn( WFReportParams -> Connected ) pdsk( DUnknown -> UpToDate )",
+        "block drbd1: conn( WFReportParams -> WFBitMapS ) pdsk( DUnknown -> Consistent )",
+        "drbd esc node-b: conn( Connecting -> Connected ) peer( Unknown -> Secondary )",
+    ],
+)
+def test_what_was_refused_before_the_nodes_were_connected_again_is_history(connected: str) -> None:
+    assert last_refusal(f"drbd esc: Authentication of peer failed\n{connected}\n") == ""
+    assert last_refusal(f"{connected}\ndrbd esc: Authentication of peer failed\n") != ""
