@@ -1,0 +1,324 @@
+"""What a node may do about the role while it cannot hear its peer, or DRBD cannot: tables, and two nodes at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from escadm.core.evidence import Evidence, evidence_of
+from escadm.core.fencing import (
+    ISOLATED,
+    UNCERTAIN,
+    UNSERVABLE,
+    Answer,
+    Hold,
+    answer,
+    hold,
+    loses,
+    may_take,
+    outdates_itself,
+    waits,
+)
+from escadm.core.replication import CONSISTENT, Gate, Replica
+from escadm.core.role import Peer
+from escadm.core.types import Role, Vrrp
+
+THERE = "192.0.2.12"
+STANDBY = Replica("Secondary", "Connected", "Primary", "UpToDate", "UpToDate", "Established")
+ALONE = Replica("Secondary", "Connecting", "Unknown", "UpToDate", "DUnknown")
+PRIMARY = replace(ALONE, role="Primary")
+FROZEN = replace(PRIMARY, suspended="fencing")
+
+SILENT = Peer(THERE)
+
+
+def heard(
+    role: str = "Secondary",
+    disk: str = "UpToDate",
+    connection: str = "Connecting",
+    *,
+    has_volume: bool = True,
+    asks: bool = False,
+) -> Peer:
+    return Peer(THERE, heard=True, replica=Evidence(role, connection, disk), has_volume=has_volume, asks=asks)
+
+
+WITHOUT_DRBD = Peer(THERE, heard=True)
+
+# --- what is known of a lost peer -------------------------------------------------------------------------
+
+ANSWERS: list[tuple[Replica | None, Peer | None, bool | None, Answer | None]] = [
+    # a silent peer is dead, unless it is this node that is cut off
+    (FROZEN, SILENT, True, Answer.DEAD),
+    (FROZEN, SILENT, None, Answer.DEAD),
+    (FROZEN, SILENT, False, None),
+    (ALONE, SILENT, True, Answer.DEAD),
+    (ALONE, SILENT, False, None),
+    (FROZEN, None, None, Answer.DEAD),
+    (FROZEN, None, False, None),
+    # a peer that can be heard says what it is, whatever the gateway does
+    *((FROZEN, heard(disk=disk), gateway, Answer.OUTDATED) for disk in sorted(UNSERVABLE) for gateway in (True, False)),
+    (FROZEN, heard(), True, None),
+    (FROZEN, heard(disk="Consistent"), True, None),
+    (FROZEN, heard("Primary"), True, None),
+    (FROZEN, heard("Primary", "Outdated"), True, Answer.OUTDATED),
+    (ALONE, heard("Primary"), True, Answer.ACTIVE),
+    (ALONE, heard("Primary"), False, Answer.ACTIVE),
+    (ALONE, heard("Primary", "Diskless"), True, Answer.OUTDATED),
+    # without a volume it serves none; with one of which nothing is told yet, one waits
+    (FROZEN, heard(has_volume=False), False, Answer.DEAD),
+    (FROZEN, WITHOUT_DRBD, True, None),
+    (None, heard(), True, None),
+]
+
+
+@pytest.mark.parametrize(("replica", "peer", "gateway", "known"), ANSWERS)
+def test_what_is_known_of_a_lost_peer(
+    replica: Replica | None, peer: Peer | None, gateway: bool | None, known: Answer | None
+) -> None:
+    assert answer(replica, peer, gateway) is known
+
+
+ACTIVE = "the peer is Primary, and DRBD has no connection to it"
+
+
+@pytest.mark.parametrize(
+    ("replica", "peer", "gateway", "verdict"),
+    [
+        (STANDBY, SILENT, False, (Gate.GO, "")),  # connected: whether the peer is Primary DRBD finds out by trying
+        (ALONE, SILENT, True, (Gate.GO, "")),
+        (ALONE, SILENT, None, (Gate.GO, "")),
+        (ALONE, SILENT, False, (Gate.WAIT, UNCERTAIN)),
+        (ALONE, heard(), True, (Gate.WAIT, UNCERTAIN)),
+        (ALONE, heard(disk="Outdated"), False, (Gate.GO, "")),
+        (ALONE, heard("Primary"), True, (Gate.WAIT, ACTIVE)),
+        (ALONE, heard(has_volume=False), True, (Gate.GO, "")),
+        (replace(ALONE, disk="Consistent"), SILENT, True, (Gate.WAIT, f"{CONSISTENT}: waiting for it")),
+        (replace(ALONE, disk="Attaching"), SILENT, True, (Gate.WAIT, "the disk is Attaching")),
+        (None, SILENT, True, (Gate.REFUSE, "DRBD does not have the volume up")),
+    ],
+)
+def test_whether_it_may_become_primary(
+    replica: Replica | None, peer: Peer | None, gateway: bool | None, verdict: tuple[Gate, str]
+) -> None:
+    assert may_take(replica, peer, gateway) == verdict
+
+
+@pytest.mark.parametrize("disk", ["Outdated", "Inconsistent", "Failed", "Diskless"])
+@pytest.mark.parametrize("peer", [None, SILENT, heard(disk="Outdated"), heard(has_volume=False)])
+def test_nothing_known_of_the_peer_makes_bad_data_good(disk: str, peer: Peer | None) -> None:
+    assert may_take(replace(ALONE, disk=disk), peer, True)[0] is Gate.REFUSE
+
+
+# --- a standby that the primary goes on without ------------------------------------------------------------
+
+OUTDATES: list[tuple[Replica | None, Peer | None, bool, bool]] = [
+    (ALONE, heard("Primary"), False, True),
+    (ALONE, heard("Primary"), True, True),
+    (ALONE, heard(asks=True), False, True),
+    (ALONE, heard(asks=True), True, False),
+    (ALONE, heard(), False, False),
+    (replace(ALONE, disk="Consistent"), heard("Primary"), False, True),
+    # not where it is connected, stopped for a split brain, or has nothing to outdate
+    (STANDBY, heard("Primary"), False, False),
+    (ALONE, heard("Primary", connection="Connected"), False, False),
+    (replace(ALONE, connection="StandAlone"), heard("Primary"), False, False),
+    *((replace(ALONE, disk=disk), heard("Primary"), False, False) for disk in ("Outdated", "Inconsistent", "Diskless")),
+    (None, heard("Primary"), False, False),
+    # not for a peer that has no better data, and never while it is Primary itself
+    *((ALONE, heard("Primary", disk), False, False) for disk in sorted(UNSERVABLE)),
+    (PRIMARY, heard("Primary"), False, False),
+    (PRIMARY, heard(asks=True), False, False),
+    # not on a guess
+    (ALONE, SILENT, False, False),
+    (ALONE, None, False, False),
+    (ALONE, WITHOUT_DRBD, False, False),
+]
+
+
+@pytest.mark.parametrize(("replica", "peer", "asks", "outdates"), OUTDATES)
+def test_whether_it_declares_its_own_data_outdated(
+    replica: Replica | None, peer: Peer | None, asks: bool, outdates: bool
+) -> None:
+    assert outdates_itself(replica, peer, asks=asks) is outdates
+
+
+# --- a primary that is cut off -----------------------------------------------------------------------------
+
+
+def test_writes_wait_for_the_peer_and_not_for_other_reasons() -> None:
+    assert waits(FROZEN)
+    assert waits(replace(FROZEN, suspended="user,fencing"))
+    assert not any(waits(each) for each in (None, PRIMARY, replace(FROZEN, suspended="no-data")))
+
+
+MEANWHILE = f"the peer {THERE} has become Primary meanwhile"
+
+
+@pytest.mark.parametrize(
+    ("replica", "peer", "gateway", "why"),
+    [
+        (FROZEN, SILENT, False, ISOLATED),
+        (PRIMARY, SILENT, False, ISOLATED),
+        (None, SILENT, False, ISOLATED),
+        (None, None, False, ISOLATED),
+        # one of the three voices is enough to stay
+        (FROZEN, SILENT, True, ""),
+        (FROZEN, SILENT, None, ""),
+        (FROZEN, heard(), False, ""),
+        (STANDBY, SILENT, False, ""),
+        # writes that wait are lost once the peer has gone on
+        (FROZEN, heard("Primary"), True, MEANWHILE),
+        (FROZEN, heard("Primary"), False, MEANWHILE),
+        (PRIMARY, heard("Primary"), True, ""),
+        (FROZEN, WITHOUT_DRBD, True, ""),
+    ],
+)
+def test_why_the_role_has_to_go(replica: Replica | None, peer: Peer | None, gateway: bool | None, why: str) -> None:
+    assert loses(replica, peer, gateway) == why
+
+
+# --- what holds a node back --------------------------------------------------------------------------------
+
+TOLD = f"the peer {THERE} has the role and can be heard, but VRRP does not hear it"
+FAR = Peer(THERE, heard=True, vrrp=Vrrp.MASTER, role=Role.MASTER)
+NEAR = replace(FAR, near=True)
+CLAIMS = replace(FAR, role=Role.BACKUP)
+BY_VRRP, BY_VRRP_NEAR = Hold(TOLD, by_vrrp=True), Hold(TOLD, by_vrrp=True, near=True)
+ALONE_HERE = Hold(ISOLATED)
+
+Case = tuple[Hold | None, Role | None, Vrrp, Peer | None, bool | None, bool, Hold | None]
+HOLDS: list[Case] = [
+    # before, role, vrrp, peer, gateway, precedes -> now
+    (None, Role.BACKUP, Vrrp.BACKUP, SILENT, False, False, ALONE_HERE),
+    (ALONE_HERE, Role.FAULT, Vrrp.FAULT, SILENT, False, True, ALONE_HERE),
+    (ALONE_HERE, Role.FAULT, Vrrp.FAULT, SILENT, True, False, None),
+    (ALONE_HERE, Role.FAULT, Vrrp.FAULT, replace(FAR, vrrp=Vrrp.BACKUP), False, False, None),
+    (None, Role.BACKUP, Vrrp.BACKUP, SILENT, None, False, None),
+    (None, Role.MASTER, Vrrp.MASTER, SILENT, False, False, None),  # the primary is judged by loses()
+    (None, Role.STANDALONE, Vrrp.MASTER, None, False, False, None),
+    # VRRP elects this node although the primary can be heard on another path
+    (None, Role.BACKUP, Vrrp.MASTER, FAR, True, False, BY_VRRP),
+    (None, Role.BACKUP, Vrrp.MASTER, FAR, True, True, BY_VRRP),
+    (None, Role.BACKUP, Vrrp.MASTER, NEAR, True, False, BY_VRRP_NEAR),
+    (None, Role.BACKUP, Vrrp.BACKUP, FAR, True, False, None),
+    (None, Role.BACKUP, Vrrp.MASTER, replace(FAR, vrrp=Vrrp.BACKUP), True, False, None),
+    # neither is the primary yet: the one that VRRP does not prefer stands back
+    (None, Role.BACKUP, Vrrp.MASTER, CLAIMS, True, False, BY_VRRP),
+    (None, Role.BACKUP, Vrrp.MASTER, CLAIMS, True, True, None),
+    # once held it stays held, in fault too, until VRRP's own path is heard again or the peer is no primary any more
+    (BY_VRRP, Role.FAULT, Vrrp.FAULT, FAR, True, False, BY_VRRP),
+    (BY_VRRP, Role.FAULT, Vrrp.FAULT, NEAR, True, False, None),
+    (BY_VRRP_NEAR, Role.FAULT, Vrrp.FAULT, NEAR, True, False, BY_VRRP_NEAR),
+    (BY_VRRP_NEAR, Role.FAULT, Vrrp.FAULT, replace(NEAR, vrrp=Vrrp.FAULT), True, False, None),
+    (BY_VRRP, Role.FAULT, Vrrp.FAULT, SILENT, True, False, None),
+    (BY_VRRP, Role.FAULT, Vrrp.FAULT, SILENT, False, False, ALONE_HERE),
+]
+
+
+@pytest.mark.parametrize("case", HOLDS)
+def test_what_holds_a_node_back(case: Case) -> None:
+    before, role, vrrp, peer, gateway, precedes, now = case
+    assert hold(before, role, vrrp, peer, gateway, precedes=precedes) == now
+
+
+def test_what_vrrp_may_mend_by_itself_has_to_last() -> None:
+    assert BY_VRRP.lasts
+    assert not ALONE_HERE.lasts
+
+
+# --- two nodes ---------------------------------------------------------------------------------------------
+
+DISKS = ("UpToDate", "Consistent", "Outdated", "Inconsistent", "Diskless", "Failed", "Attaching", "Negotiating")
+replicas = st.builds(
+    Replica,
+    role=st.sampled_from(("Primary", "Secondary")),
+    connection=st.sampled_from(("Connected", "Connecting", "StandAlone")),
+    peer_role=st.sampled_from(("Primary", "Secondary", "Unknown")),
+    disk=st.sampled_from(DISKS),
+    peer_disk=st.sampled_from((*DISKS, "DUnknown")),
+    suspended=st.sampled_from(("", "fencing", "user,fencing")),
+)
+gateways = st.sampled_from((True, False, None))
+
+
+def as_heard(replica: Replica, asks: bool = False) -> Peer:
+    return Peer(str(ip_address(THERE)), heard=True, replica=evidence_of(replica, None), asks=asks)
+
+
+@given(replicas, replicas, gateways, gateways)
+def test_of_two_that_hear_each_other_one_at_most_goes_on_and_the_other_ones_data_is_not_served(
+    one: Replica, two: Replica, gateway_one: bool | None, gateway_two: bool | None
+) -> None:
+    goes_on = (Answer.OUTDATED, Answer.DEAD)
+    first, second = answer(one, as_heard(two), gateway_one), answer(two, as_heard(one), gateway_two)
+
+    if first in goes_on:
+        assert two.disk in UNSERVABLE
+    if second in goes_on:
+        assert one.disk in UNSERVABLE
+    assert not (first is Answer.ACTIVE and second is Answer.ACTIVE)
+
+
+@given(replicas, replicas, gateways, gateways)
+def test_of_two_that_hear_each_other_and_are_not_connected_one_at_most_may_be_promoted(
+    one: Replica, two: Replica, gateway_one: bool | None, gateway_two: bool | None
+) -> None:
+    one, two = (replace(each, connection="Connecting", role="Secondary") for each in (one, two))
+    first, second = may_take(one, as_heard(two), gateway_one)[0], may_take(two, as_heard(one), gateway_two)[0]
+
+    assert (first, second) != (Gate.GO, Gate.GO)
+
+
+@given(replicas, replicas, gateways)
+def test_a_standby_that_hears_a_primary_with_good_data_is_never_promoted_beside_it(
+    one: Replica, two: Replica, gateway: bool | None
+) -> None:
+    one = replace(one, connection="Connecting", role="Secondary")
+    two = replace(two, role="Primary", disk="UpToDate")
+
+    assert may_take(one, as_heard(two), gateway)[0] is not Gate.GO
+
+
+@given(replicas, replicas, st.booleans(), st.booleans())
+@example(ALONE, ALONE, True, True)
+@example(ALONE, ALONE, True, False)
+def test_never_do_both_declare_their_data_outdated(one: Replica, two: Replica, asks_one: bool, asks_two: bool) -> None:
+    first = outdates_itself(one, as_heard(two, asks_two), asks=asks_one)
+    second = outdates_itself(two, as_heard(one, asks_one), asks=asks_two)
+
+    assert not (first and second)
+    if first:
+        assert two.disk not in UNSERVABLE, "nobody could serve the data any more"
+
+
+@given(replicas, replicas, gateways)
+def test_who_asks_gets_its_answer_once_the_peer_has_done_its_part(
+    one: Replica, two: Replica, gateway: bool | None
+) -> None:
+    """A question does not wait for ever between two healthy agents: the peer outdates itself, or is the primary."""
+    one = replace(one, connection="Connecting", disk="UpToDate")
+    two = replace(two, connection="Connecting", role="Secondary")
+    if outdates_itself(two, as_heard(one, asks=True), asks=False):
+        two = replace(two, disk="Outdated")
+    if two.disk not in ("Attaching", "Negotiating"):
+        assert answer(one, as_heard(two), gateway) is Answer.OUTDATED
+
+
+@given(st.sampled_from(Role), st.booleans(), gateways, gateways)
+def test_of_two_that_vrrp_made_primary_one_at_most_is_held_back(
+    role: Role, precedes: bool, gateway_one: bool | None, gateway_two: bool | None
+) -> None:
+    """They hear each other, only not by VRRP. Who is held and who is not is settled by role, then by precedence."""
+    one = Peer(THERE, heard=True, vrrp=Vrrp.MASTER, role=Role.BACKUP)
+    two = replace(one, role=role)
+    first = hold(None, one.role, one.vrrp, two, gateway_one, precedes=precedes)
+    second = hold(None, two.role, two.vrrp, one, gateway_two, precedes=not precedes)
+
+    assert (first is not None) != (second is not None) or role is Role.MASTER
+    if role is Role.MASTER:
+        assert (first is not None, second) == (True, None)
