@@ -150,15 +150,17 @@ class _Network:
     def _interface(self, own: Address | None) -> str:
         """The interface of VRRP: as written, else the one with this node's address, else that of the VIP."""
         written = self._checked_interface("interface")
-        holders = self._holders(own)
+        source = self.settings.unicast_source
+        speaker = source if source in self.facts.addresses else own  # replication may have a cable of its own
+        holders = self._holders(speaker)
         if written is not None:
             if holders and written not in [*holders, "lo"] and written in self.facts.interfaces:
-                message = f"{own}, the address of this node, is not on {written} but on {' and '.join(holders)}"
-                self._mismatch((*_KEEPALIVED, "interface"), message, "VRRP and replication share a network")
+                message = f"{speaker}, the address of this node, is not on {written} but on {' and '.join(holders)}"
+                hint = "VRRP and replication share a network unless unicast_source and unicast_peers say otherwise"
+                self._mismatch((*_KEEPALIVED, "interface"), message, hint)
             return written
-        candidates = holders or self._holders(self.settings.unicast_source)
-        if len(candidates) == 1:
-            return candidates[0]
+        if len(holders) == 1:
+            return holders[0]
         if self.settings.vip_interface is not None:
             return self.settings.vip_interface
         if not self.facts.strict:
