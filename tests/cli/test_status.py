@@ -12,6 +12,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from escadm.core.evidence import Evidence, Replication
+from escadm.core.replication import Replica
 from escadm.core.snapshot import encode
 from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, Verdict
 from escadm.paths import Paths
@@ -28,6 +30,7 @@ from tests.cli.program import (
     stop_process,
 )
 
+BAR = "━━━"
 NOT_RUNNING = "3 ESC status=3 ESC Unknown: the agent is not running\n"
 RESOURCES = (
     ResourceStatus("drbd", "master"),
@@ -42,6 +45,21 @@ pgsql (pgid 61397) is running
 snmp is disabled at startup
 mona is stopped: waits for filesystem
 """
+SYNCING = Replication(
+    Replica(
+        "Primary",
+        "Connected",
+        "Secondary",
+        "UpToDate",
+        "Inconsistent",
+        "SyncSource",
+        out_of_sync=73 << 20,
+        size=128 << 20,
+        generation="98482637A0B0074C",
+        bytes_per_second=6.0 * (1 << 20),
+    ),
+    Evidence("Secondary", "Connected", "Inconsistent", "SyncTarget", 73 << 20, role_since="2024-05-01T10:00:00Z"),
+)
 SCHEMA = json.loads((REPOSITORY / "etc/status.schema.json").read_text())
 
 
@@ -208,6 +226,28 @@ def test_json_of_the_unknown_has_the_same_keys(root: Path, prepare: Callable[[Pa
     assert list(document) == list(published())
 
 
+def syncing() -> dict[str, object]:
+    """A document of a node that brings its peer up to date."""
+    verdict = Verdict(1, Health.DEGRADED, "ESC Master Degraded: the peer is being brought up to date")
+    return encode(Snapshot(verdict, Role.MASTER, replication=SYNCING))
+
+
+def test_json_of_the_replication(root: Path) -> None:
+    with agent(root, syncing()):
+        document = json.loads(escadm("--root", root, "status", "--json").out)
+    jsonschema.validate(document, SCHEMA)
+    assert document["replication"] == syncing()["replication"]
+    assert (round(document["replication"]["done"], 2), document["replication"]["peer"]["disk"]) == (
+        0.43,
+        "Inconsistent",
+    )
+
+
+def test_what_a_dead_agent_knew_of_the_replication_is_not_told(root: Path) -> None:
+    leave_behind(root, syncing())
+    assert json.loads(escadm("--root", root, "status", "--json").out)["replication"] is None
+
+
 # --- pipes and terminals ----------------------------------------------------------------------------------
 
 
@@ -278,3 +318,15 @@ def test_watch_on_a_terminal_draws_again(root: Path) -> None:
         )  # fmt: skip
     assert "Traceback" not in done.stdout
     assert plain(done.stdout).replace("\r\n", "\n").count("pgsql (pgid 61397) is running") > 1
+    assert BAR not in done.stdout
+
+
+def test_watch_on_a_terminal_has_a_bar_for_a_sync(root: Path) -> None:
+    with agent(root, syncing()):
+        command = ["timeout", "--signal=INT", "2", *PROGRAM, "--root", str(root), "status", "--watch"]
+        done = subprocess.run(
+            ["script", "-qec", " ".join(command), "/dev/null"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(), timeout=60,
+        )  # fmt: skip
+    assert "Traceback" not in done.stdout
+    assert BAR in done.stdout

@@ -5,14 +5,17 @@ from ipaddress import ip_address
 
 import pytest
 
+from escadm.core.evidence import Evidence
 from escadm.core.health import Facts, describe_unit, judge
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import Intent
+from escadm.core.replication import Replica, why_unfit
 from escadm.core.role import Peer
 from escadm.core.snapshot import describe, status_line
 from escadm.core.types import (
     MASTER_CONDITION,
     PROMOTION,
+    DrbdSpec,
     Health,
     KeepalivedSpec,
     Kind,
@@ -360,3 +363,80 @@ def test_switched_off_but_started_by_name_is_like_any_other() -> None:
     facts = off(master(mona=RUNNING), "mona")
     assert told(replace(facts, intent=replace(facts.intent, up=frozenset({"mona"}))), "mona") == ("running", "")
     assert told(facts, "mona") == ("running", "")
+
+
+# --- replication ------------------------------------------------------------------------------------------
+
+DRBD = DrbdSpec((ip_address("172.16.0.0"), ip_address("172.16.1.0")), "/dev/vdb", "/dev/drbd1", 7789)
+MIB = 1 << 20
+SYNCED = Replica("Primary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 0, 128 * MIB)
+STANDBY = replace(SYNCED, role="Secondary", peer_role="Primary")
+SYNCING = replace(
+    SYNCED, peer_disk="Inconsistent", replication="SyncSource", out_of_sync=73 * MIB, bytes_per_second=6.0 * MIB
+)
+ALONE = replace(SYNCED, connection="StandAlone", peer_role="Unknown", peer_disk="DUnknown", replication="Off")
+PROGRESS = "the peer is being brought up to date (42%, 73 MiB to go, 0:12)"
+
+
+def replicated(facts: Facts, replica: Replica, copy: Evidence | None = None) -> Facts:
+    """The same node with a volume."""
+    assert facts.peer is not None
+    plan, peer = replace(facts.plan, drbd=DRBD), replace(facts.peer, replica=copy)
+    return replace(facts, plan=plan, replica=replica, unfit=why_unfit(replica), peer=peer)
+
+
+@pytest.mark.parametrize(
+    ("facts", "wanted", "volume"),
+    [
+        (replicated(master(), SYNCED), "0 ESC status=0 ESC Master Healthy", "drbd (pgid 0) is master"),
+        (replicated(backup(), STANDBY), "0 ESC status=0 ESC Backup Healthy", "drbd (pgid 0) is backup"),
+        (
+            replicated(master(), replace(SYNCED, replication="VerifyS")),
+            "0 ESC status=0 ESC Master Healthy",
+            "drbd (pgid 0) is master",
+        ),
+        (
+            replicated(master(), SYNCING),
+            f"1 ESC status=1 ESC Master Degraded: {PROGRESS}",
+            f"drbd (pgid 0) is master: {PROGRESS}",
+        ),
+        (
+            replicated(master(), replace(SYNCED, disk="Diskless")),
+            "1 ESC status=1 ESC Master Degraded: it has no disk (Diskless) and works over the peer's: "
+            "move the role with escadm switchover, then see to the disk",
+            "drbd (pgid 0) is master: it has no disk (Diskless) and works over the peer's: "
+            "move the role with escadm switchover, then see to the disk",
+        ),
+        (
+            replicated(backup(), replace(ALONE, role="Secondary")),
+            "2 ESC status=2 ESC Backup Failed: replication has stopped (StandAlone), and the peer may have newer data: "
+            "escadm health says more",
+            "drbd (pgid 0) is backup: replication has stopped (StandAlone), and the peer may have newer data: "
+            "escadm health says more",
+        ),
+        (
+            replicated(
+                master(), replace(ALONE, out_of_sync=4096), Evidence("Secondary", "StandAlone", out_of_sync=4096)
+            ),
+            "1 ESC status=1 ESC Master Degraded: split brain: both nodes have written without each other: "
+            "escadm health shows both sides",
+            "drbd (pgid 0) is master: split brain: both nodes have written without each other: "
+            "escadm health shows both sides",
+        ),
+        (
+            replicated(master(), replace(ALONE, connection="Connecting"), Evidence("Secondary", "StandAlone")),
+            "1 ESC status=1 ESC Master Degraded: the peer has stopped the replication (StandAlone): "
+            "escadm health says more",
+            "drbd (pgid 0) is master: the peer has stopped the replication (StandAlone): escadm health says more",
+        ),
+    ],
+    ids=["master", "backup", "verify", "syncing", "diskless", "standby stopped", "split", "peer stopped"],
+)
+def test_the_volume_in_the_line_and_in_its_own(facts: Facts, wanted: str, volume: str) -> None:
+    assert line(facts) == wanted
+    assert shown(facts, "drbd") == volume
+
+
+def test_a_diskless_primary_whose_peer_is_gone_has_failed() -> None:
+    lost = replace(ALONE, connection="Connecting", disk="Diskless")
+    assert line(replicated(master(), lost)).startswith("2 ESC status=2 ESC Master Failed: it has no disk (Diskless)")
