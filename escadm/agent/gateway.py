@@ -30,6 +30,7 @@ class GatewayFeed:
         self._listeners: dict[Address, subprocess.Popen[bytes]] = {}
         self._again: dict[Address, asyncio.TimerHandle] = {}
         self._lost: asyncio.TimerHandle | None = None
+        self._complaints: set[str] = set()
         self.reached: bool | None = None
 
     def ask(self, addresses: Sequence[Address], interval: float) -> None:
@@ -57,7 +58,7 @@ class GatewayFeed:
         try:
             process = open_ping(address, self._interval)
         except EscadmError as error:
-            log.warning("cannot ask the gateway %s: %s", address, error.message)
+            self._complain(f"cannot ask the gateway {address}: {error.message}")
             self._open_later(address)
             return
         self._listeners[address] = process
@@ -68,6 +69,12 @@ class GatewayFeed:
 
     def _open_later(self, address: Address) -> None:
         self._again[address] = asyncio.get_running_loop().call_later(ASK_AGAIN, self._open, address)
+
+    def _complain(self, message: str) -> None:
+        """Once, not with every attempt."""
+        if message not in self._complaints:
+            log.warning("%s", message)
+            self._complaints.add(message)
 
     def _on_data(self, address: Address, descriptor: int) -> None:
         try:
