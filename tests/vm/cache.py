@@ -62,8 +62,8 @@ def locked() -> Iterator[None]:
         yield
 
 
-def made(kind: str, name: str, make: Callable[[Path], None]) -> Path:
-    """The directory KIND-NAME, filled by ``make`` if it is not there; others that nobody has used for long go."""
+def made(kind: str, name: str, make: Callable[[Path], None], kept: float = KEPT) -> Path:
+    """The directory KIND-NAME, filled by ``make`` if it is not there; others unused for ``kept`` seconds go."""
     target = root() / f"{kind}-{name}"
     if target.is_dir():
         os.utime(target)
@@ -72,7 +72,7 @@ def made(kind: str, name: str, make: Callable[[Path], None]) -> Path:
     with tempfile.TemporaryDirectory(dir=root(), prefix="new-") as folder:
         make(Path(folder))
         for other in root().glob(f"{kind}-*"):
-            if time.time() - other.stat().st_mtime > KEPT:
+            if time.time() - other.stat().st_mtime > kept:
                 remove(other)
         Path(folder).chmod(0o755)
         Path(folder).rename(target)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 
 from tests.vm.pair import Pair, prepare
+from tests.vm.replicated import make_crossed_pair
 
 Measured = Callable[[str, float], None]
 FIGURES = pytest.StashKey[list[str]]()
@@ -22,6 +23,13 @@ def cached() -> None:
 def pair(cached: None) -> Iterator[Pair]:
     """Both machines run, idle; everything that the test did to them is forgotten afterwards."""
     with Pair() as machines:
+        yield machines
+
+
+@pytest.fixture
+def ready(cached: None) -> Iterator[Pair]:
+    """A healthy replicated pair with a table ``rows``; see tests/vm/replicated.py."""
+    with Pair(ready=make_crossed_pair) as machines:
         yield machines
 
 

@@ -63,7 +63,7 @@ def command_line(wiring: Wiring, image: Path, directory: Path, saved: str | None
     argv += ["-device", "virtio-serial", "-chardev", f"socket,id=agent,path={base}.agent,server=on,wait=off"]
     argv += ["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0", "-device", "virtio-rng-pci"]
     argv += ["-qmp", f"unix:{base}.qmp,server=on,wait=off"]
-    return [*argv, "-loadvm", saved] if saved else argv
+    return [*argv, "-S", "-loadvm", saved] if saved else argv
 
 
 class Machine:

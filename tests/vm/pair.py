@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import socket
@@ -33,6 +34,8 @@ CLIENT = ("172.16.3.1/11", f"{GATEWAY}/11")
 """The client's address, and the one that the nodes may take for their gateway."""
 DATA_SIZE = "128M"
 SAVED = "booted"
+READY_KEPT = 7200.0
+"""Each state of the package has one of half a gigabyte."""
 TURN = 30.0
 
 
@@ -78,12 +81,13 @@ class Supply:
 class Pair:
     """Two machines, ``a`` and ``b``, running and idle: no DRBD, no keepalived, no agent. A context manager.
 
-    It starts from a saved state, in seconds. ``boot`` True boots them instead. One pair at a time on a machine: a
-    second one waits.
+    It starts from a saved state, in seconds. ``boot`` True boots them instead; ``ready`` goes on from where that
+    function has brought them, once for each state of the package. One pair at a time on a machine: a second one waits.
     """
 
-    def __init__(self, *, boot: bool = False) -> None:
+    def __init__(self, *, boot: bool = False, ready: Callable[[Pair], None] | None = None) -> None:
         self.boot = boot
+        self.ready = ready
         self._stack = ExitStack()
 
     def __enter__(self) -> Pair:
@@ -106,6 +110,8 @@ class Pair:
         self._stack.enter_context(cache.locked())
         base = image()
         saved = None if self.boot else saved_state(base)
+        if self.ready is not None and saved is not None:
+            saved = ready_state(base, saved, self.ready)
         self._start(base, saved)
 
     def _start(self, base: Path, saved: Path | None) -> None:
@@ -117,11 +123,14 @@ class Pair:
                 call(["cp", "--reflink=auto", "--sparse=always", disk, directory])
         else:
             make_disks(base, directory)
-        tree.make_disk(directory / "tree")
+        if not (directory / "tree").exists():
+            tree.make_disk(directory / "tree")
         self.a, self.b = self.machines = tuple(Machine(wiring, self.supply, base) for wiring in WIRING)
         for machine in self.machines:
             self._stack.callback(machine.hang_up)
             machine.switch_on(SAVED if saved else None)
+        for machine in self.machines if saved else ():
+            machine.qmp.ask("cont")
         for machine in self.machines:
             machine.wait_until_up()
             machine.exec(["date", "--set", f"@{time.time():.3f}"])
@@ -229,9 +238,37 @@ def save(base: Path, target: Path) -> None:
         pair._start(base, None)
         for machine in pair.machines:
             machine.sh("sync; systemctl stop usr-lib-escadm.mount; systemctl reset-failed")
-            complaint = machine.qmp.human(f"savevm {SAVED}").strip()
-            if complaint:
-                raise Failed(f"cannot save {machine.hostname}: {complaint}")
-            machine.power_cut()
-            for disk in ("root", "data"):
-                shutil.move(pair.supply.directory / f"{machine.name}.{disk}", target)
+        freeze(pair, target)
+
+
+def ready_state(base: Path, saved: Path, ready: Callable[[Pair], None]) -> Path:
+    """As saved_state, of machines on which ``ready`` has installed the package as it is now and made something of it.
+
+    The package's disk belongs to the state.
+    """
+    source = Path(inspect.getfile(ready)).read_bytes()
+    key = cache.key(str(saved), ready.__qualname__, source, tree.fingerprint())
+
+    def make(target: Path) -> None:
+        say("making a pair of the machines, to save it as it is then: takes a minute or two")
+        pair = Pair()
+        with pair._stack:
+            pair._start(base, saved)
+            ready(pair)
+            freeze(pair, target)
+            shutil.copy(pair.supply.directory / "tree", target)
+
+    return cache.made("ready", key, make, READY_KEPT)
+
+
+def freeze(pair: Pair, target: Path) -> None:
+    """Save both machines as they are at one moment, end them, and move their disks to ``target``."""
+    for machine in pair.machines:
+        machine.qmp.ask("stop")
+    for machine in pair.machines:
+        complaint = machine.qmp.human(f"savevm {SAVED}").strip()
+        if complaint:
+            raise Failed(f"cannot save {machine.hostname}: {complaint}")
+        machine.power_cut()
+        for disk in ("root", "data"):
+            shutil.move(pair.supply.directory / f"{machine.name}.{disk}", target)

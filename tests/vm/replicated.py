@@ -6,8 +6,10 @@ import subprocess
 import threading
 import time
 
+import yaml
+
 from tests.vm.machine import Machine
-from tests.vm.pair import VIP, Pair
+from tests.vm.pair import GATEWAY, VIP, Pair
 
 CONFIG = """\
 resources:
@@ -41,14 +43,38 @@ def text_of(machine: Machine) -> str:
 
 
 def make_pair(pair: Pair) -> None:
-    """The manual's three lines on both machines, with the first installation between them."""
+    """The manual's three lines on both machines, with the first installation between them: one network for all."""
+    nodes = [machine.address for machine in pair.machines]
     for machine in pair.machines:
-        machine.write(PATH, CONFIG)
-        machine.sh("systemctl start esc_service")
-        machine.escadm(
-            "ha", "set", "--kad_vip=", VIP, "--kad_vif=", "eth0", "--ha_node_list=", "172.16.0.0", "172.16.1.0"
-        )
-        machine.escadm("reload")
+        install(machine, "--ha_node_list=", *nodes)
+    begin(pair)
+
+
+def make_crossed_pair(pair: Pair) -> None:
+    """A healthy pair with a table: VRRP and clients on eth0, where the gateway is, replication on eth1."""
+    nodes = [machine.cross_address for machine in pair.machines]
+    for machine in pair.machines:
+        peer = pair.other(machine)
+        unicast = ["--kad_unicast_src_ip=", machine.address, "--kad_unicast_peer=", peer.address]
+        install(machine, "--ha_node_list=", *nodes, *unicast, "--gateway=", GATEWAY)
+    begin(pair)
+    wait_healthy(pair)
+    client = Writer(pair)
+    pair.wait_for(lambda: client.sql("create table rows (number int)") is not None, 30, "the table")
+    for machine in pair.machines:
+        machine.sh("systemctl enable esc_service; sync")
+
+
+def install(machine: Machine, *options: str) -> None:
+    """The package runs, and the machine is told its half of a pair."""
+    machine.write(PATH, CONFIG)
+    machine.sh("systemctl start esc_service")
+    machine.escadm("ha", "set", "--kad_vip=", VIP, "--kad_vif=", "eth0", *options)
+    machine.escadm("reload")
+
+
+def begin(pair: Pair) -> None:
+    """The first installation of the volume, a database on it, and the start as a pair."""
     for machine in pair.machines:
         machine.escadm("drbd", "init")
     pair.a.escadm("drbd", "init", "--primary")
@@ -97,3 +123,123 @@ class Writer(threading.Thread):
         there = [int(line) for line in (self.sql("select number from rows order by 1") or "").splitlines()]
         assert len(there) == len(set(there))
         assert {number for _, number in self.acknowledged} - set(there) == set()
+
+
+class Scene:
+    """A healthy pair, and a client that writes all the time; what happens to them, and what can be seen then."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.vip = VIP
+        self.client = Writer(pair)
+        self._marks: dict[str, int] = {}
+
+    def __enter__(self) -> Scene:
+        self.primary, self.standby = wait_healthy(self.pair)
+        self.client.start()
+        self.writes_on(self.primary)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.ending.set()
+        self.client.join()
+
+    # --- acts ---
+
+    def cut(self, *machines: Machine) -> None:
+        """The power of these goes at once."""
+        for machine in machines:
+            machine.power_cut()
+
+    def start(self, *machines: Machine) -> None:
+        """Boot these; the service starts with them."""
+        for machine in machines:
+            machine.switch_on()
+        for machine in machines:
+            machine.wait_until_up()
+
+    def set(self, machine: Machine, path: str, value: object) -> None:
+        """Change one key of a machine's esc-config.yaml; None removes it."""
+        document = yaml.safe_load(machine.read(PATH) or "")
+        *parents, key = path.split(".")
+        place = document
+        for parent in parents:
+            place = place[parent]
+        place[key] = value
+        if value is None:
+            del place[key]
+        machine.write(PATH, yaml.safe_dump(document))
+
+    def begin_resync(self) -> None:
+        """The standby lacks 40 MB, and a slow copy of them has begun."""
+        self.set(self.standby, "resources.drbd.disk_options", {"c-max-rate": "2M", "c-min-rate": "1M"})
+        self.standby.escadm("stop")
+        self.primary.sh(f"head -c 40000000 /dev/urandom >{MOUNT}/blob; sync {MOUNT}/blob")
+        self.standby.escadm("restart", check=False)
+        self.reads(self.standby, "being brought up to date from the peer")
+
+    def put_disk_on_mapper(self, machine: Machine) -> None:
+        """DRBD's disk on this machine is a device that can be made to fail."""
+        machine.escadm("stop")
+        machine.sh('dmsetup create data --table "0 $(blockdev --getsz /dev/vdb) linear /dev/vdb 0"')
+        self.set(machine, "resources.drbd.disk", "/dev/mapper/data")
+        machine.escadm("restart", check=False)
+        wait_healthy(self.pair)
+
+    # --- what can be seen ---
+
+    def reads(self, machine: Machine, words: str, limit: float = 60) -> None:
+        """Wait until an administrator reads these words in the machine's status."""
+        self.pair.wait_for(lambda: words in self.told(machine), limit, f"{words!r} in the status of {machine.hostname}")
+
+    def told(self, machine: Machine) -> str:
+        """What ``status`` says on the machine, with all reasons."""
+        document = machine.status()
+        return "\n".join([document["text"], *document["reasons"]])
+
+    def writes_on(self, machine: Machine, limit: float = 90) -> None:
+        """Wait until the machine is the primary and has acknowledged one more row."""
+        self.pair.wait_for(lambda: machine.role == "MASTER", limit, f"{machine.hostname} to be the primary")
+        begin = time.monotonic()
+        self.pair.wait_for(lambda: self.client.first_after(begin), limit, "one more row")
+
+    def refuses_switchover(self, words: str) -> None:
+        done = self.primary.escadm("switchover", check=False)
+        assert done.code == 1
+        assert words in done.stderr
+
+    def healthy(self, primary: Machine | None = None, *, counted: bool = True) -> None:
+        """Wait for a healthy pair; it has every row that was acknowledged (``counted``), none twice."""
+        found, _ = wait_healthy(self.pair, 150)
+        assert primary in (None, found)
+        self.writes_on(found)
+        self.client.ending.set()
+        self.client.join()
+        if counted:
+            self.client.check()
+
+    def split(self) -> Machine:
+        """Wait until the nodes have met and one has left the role; that one."""
+        for machine in self.pair.machines:
+            self.reads(machine, "StandAlone")
+        left = self.pair.wait_for(
+            lambda: [machine for machine in self.pair.machines if machine.role in ("BACKUP", "FAULT")],
+            60,
+            "one primary",
+        )
+        return left[0]
+
+    # --- logs ---
+
+    def mark(self, machine: Machine) -> None:
+        """What the machine logs from now on counts for ``wait_log``."""
+        self._marks[machine.name] = len(machine.read("/var/log/esc/escadm.log") or "")
+
+    def wait_log(self, machine: Machine, words: str) -> None:
+        mark = self._marks[machine.name]
+        self.pair.wait_for(
+            lambda: words in (machine.read("/var/log/esc/escadm.log") or "")[mark:],
+            60,
+            f"{words!r} in the log",
+            poll=0.01,
+        )

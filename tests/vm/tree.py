@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import py_compile
 import shutil
@@ -28,6 +29,18 @@ def distributions(name: str = "escadm") -> dict[str, importlib.metadata.Distribu
                 found[needed.name] = importlib.metadata.distribution(needed.name)
                 todo.append(needed.name)
     return found
+
+
+def fingerprint() -> bytes:
+    """What the disk is made of, as a digest."""
+    digest = hashlib.sha256()
+    package = Path(escadm.__file__).parent
+    for file in sorted(package.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
+    for name, distribution in sorted(distributions().items()):
+        digest.update(f"{name} {distribution.version}\n".encode())
+    return digest.digest()
 
 
 def make_disk(disk: Path) -> None:

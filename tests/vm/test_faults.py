@@ -1,0 +1,245 @@
+"""Faults of a replicated pair: who is the primary afterwards, what an administrator reads, and no row is lost.
+
+Every test begins with a healthy pair whose replication has a cable of its own, and a client that writes through the
+virtual address all the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.vm.machine import Machine
+from tests.vm.pair import Pair
+from tests.vm.replicated import Scene
+
+
+@pytest.fixture
+def scene(ready: Pair) -> Iterator[Scene]:
+    with Scene(ready) as scene:
+        yield scene
+
+
+# --- power ------------------------------------------------------------------------------------------------
+
+
+def test_both_lose_power_and_one_comes_back_alone_then_the_other(scene: Scene) -> None:
+    """Nobody knows whether its data is the newest: the one that is alone waits. Together they know."""
+    primary, standby = scene.primary, scene.standby
+    scene.cut(primary, standby)
+    scene.start(standby)
+    scene.reads(standby, "whether it is the newest only the peer knows")
+    assert standby.role == "FAULT"
+    assert not standby.has_address(scene.vip)
+    scene.start(primary)
+    scene.healthy()
+
+
+def test_the_one_that_has_newer_data_knows_and_the_other_one_waits(scene: Scene) -> None:
+    """The old primary, back alone, must not serve what it has; the new one, back alone, may."""
+    old, new = scene.primary, scene.standby
+    scene.cut(old)
+    scene.writes_on(new)
+    scene.cut(new)
+    scene.start(old)
+    scene.reads(old, "whether it is the newest only the peer knows")
+    assert old.role == "FAULT"
+    scene.cut(old)
+    scene.start(new)
+    scene.writes_on(new)
+    scene.start(old)
+    scene.healthy(primary=new)
+
+
+def test_the_peer_is_lost_for_good(scene: Scene) -> None:
+    """An administrator may declare the data of the node that is left the good one, by a command that says so."""
+    primary, standby = scene.primary, scene.standby
+    scene.cut(primary, standby)
+    scene.start(standby)
+    scene.reads(standby, "escadm drbd resolve --keep-local")
+    standby.escadm("drbd", "resolve", "--keep-local", "--yes", "keep the data of this node")
+    scene.writes_on(standby)
+    scene.start(primary)
+    scene.healthy(primary=standby)
+
+
+@pytest.mark.parametrize("which", ["primary", "standby"])
+def test_power_cut_in_the_middle_of_a_resync(scene: Scene, which: str) -> None:
+    primary, standby = scene.primary, scene.standby
+    scene.begin_resync()
+    if which == "standby":
+        scene.cut(standby)
+        scene.writes_on(primary)
+        scene.start(standby)
+    else:
+        scene.cut(primary)
+        scene.reads(standby, "its data is Inconsistent")
+        assert standby.role != "MASTER"
+        scene.start(primary)
+    scene.healthy(primary=primary)
+
+
+@pytest.mark.parametrize("step", ["drbd:master: starting", "filesystem: starting", "pgsql: starting"])
+def test_power_cut_in_the_middle_of_a_takeover(scene: Scene, step: str) -> None:
+    old, new = scene.primary, scene.standby
+    scene.mark(new)
+    scene.cut(old)
+    scene.wait_log(new, step)
+    scene.cut(new)
+    scene.start(old, new)
+    scene.healthy()
+
+
+@pytest.mark.parametrize("step", ["pgsql: stopping", "filesystem: stopping", "drbd:master: stopping"])
+def test_power_cut_in_the_middle_of_giving_the_role_up(scene: Scene, step: str) -> None:
+    old, new = scene.primary, scene.standby
+    scene.mark(old)
+    old.sh("setsid escadm switchover >/dev/null 2>&1 &")
+    scene.wait_log(old, step)
+    scene.cut(old)
+    scene.writes_on(new)
+    scene.start(old)
+    scene.healthy(primary=new)
+
+
+# --- cables -----------------------------------------------------------------------------------------------
+
+
+def test_the_replication_link_alone_is_cut(scene: Scene) -> None:
+    """The primary goes on; the standby outdates its data and never serves it, also when the primary dies."""
+    primary, standby = scene.primary, scene.standby
+    scene.pair.partition("eth1")
+    scene.reads(standby, "its data is Outdated")
+    scene.writes_on(primary)
+    scene.reads(primary, "replication is not connected")
+    scene.refuses_switchover("not connected")
+    scene.cut(primary)
+    scene.reads(standby, "its data is Outdated")
+    assert standby.role == "FAULT"
+    scene.pair.heal()
+    scene.start(primary)
+    scene.healthy(primary=primary)
+
+
+def test_the_primary_is_cut_off_from_everybody_with_a_gateway(scene: Scene) -> None:
+    """It gives the role up, the standby takes it, and when the cables are back the old one follows by itself."""
+    old, new = scene.primary, scene.standby
+    scene.pair.isolate(old)
+    scene.writes_on(new)
+    scene.pair.wait_for(lambda: old.role == "FAULT", 60, "the old primary's fault")
+    assert not old.has_address(scene.vip)
+    scene.reads(old, "neither the peer nor the gateway can be reached")
+    scene.pair.heal()
+    scene.healthy(primary=new)
+
+
+def test_the_standby_is_cut_off_from_everybody_with_a_gateway(scene: Scene) -> None:
+    primary, standby = scene.primary, scene.standby
+    scene.pair.isolate(standby)
+    scene.reads(standby, "neither the peer nor the gateway can be reached")
+    scene.writes_on(primary)
+    assert standby.role == "FAULT"
+    assert not standby.has_address(scene.vip)
+    scene.pair.heal()
+    scene.healthy(primary=primary)
+
+
+def test_vrrp_alone_is_cut(scene: Scene) -> None:
+    """The standby hears the primary on the other path, and keeps out of the way."""
+    primary, standby = scene.primary, scene.standby
+    scene.pair.partition("eth0")
+    scene.reads(standby, "has the role and can be heard, but VRRP does not hear it", limit=90)
+    scene.pair.wait_for(lambda: not standby.has_address(scene.vip), 30, "the address to go")
+    scene.writes_on(primary)
+    scene.pair.heal()
+    scene.healthy(primary=primary)
+
+
+def test_the_clients_network_of_the_primary_is_dead(scene: Scene) -> None:
+    """It cannot reach the gateway, the standby can, and both hear each other over the replication link."""
+    old, new = scene.primary, scene.standby
+    scene.pair.isolate(old, "eth0")
+    scene.writes_on(new)
+    scene.pair.heal()
+    scene.healthy(primary=new)
+
+
+# --- disks, modules, files --------------------------------------------------------------------------------
+
+
+def test_a_process_sits_in_the_mount(scene: Scene) -> None:
+    old, new = scene.primary, scene.standby
+    old.sh("cd /opt/cisco/esc/esc_database && setsid sh -c 'trap \"\" TERM INT HUP; while :; do sleep 100; done' &")
+    old.escadm("switchover")
+    scene.writes_on(new)
+    scene.healthy(primary=new)
+
+
+def test_the_primarys_disk_fails(scene: Scene) -> None:
+    """DRBD lets the disk go and works on over the standby's; the role can be moved, and the disk replaced."""
+    standby, primary = scene.primary, scene.standby
+    scene.put_disk_on_mapper(primary)
+    standby.escadm("switchover")
+    scene.writes_on(primary)
+    primary.sh(
+        'dmsetup suspend data; dmsetup load data --table "0 $(blockdev --getsz /dev/vdb) error"; dmsetup resume data'
+    )
+    scene.reads(primary, "Diskless")
+    scene.writes_on(primary)
+
+
+def test_the_module_is_missing(scene: Scene) -> None:
+    primary, standby = scene.primary, scene.standby
+    module = "/lib/modules/$(uname -r)/kernel/drivers/block/drbd/drbd.ko"
+    standby.sh(f"escadm stop; rmmod drbd; mv {module} /root; depmod")
+    standby.escadm("start", check=False)
+    scene.reads(standby, "this kernel has no DRBD (module drbd)")
+    scene.reads(primary, "is not fit")
+    scene.refuses_switchover("is not fit")
+    scene.writes_on(primary)
+    standby.sh(f"mv /root/drbd.ko {module}; depmod")
+    standby.escadm("start", check=False)
+    scene.healthy(primary=primary)
+
+
+def test_the_peer_has_another_volume_configured(scene: Scene) -> None:
+    primary, standby = scene.primary, scene.standby
+    scene.set(standby, "resources.drbd.port", 7799)
+    standby.escadm("restart", check=False)
+    scene.reads(primary, "is configured differently: drbd")
+    scene.reads(standby, "replication is not connected")
+    scene.writes_on(primary)
+    scene.set(standby, "resources.drbd.port", None)
+    standby.escadm("restart", check=False)
+    scene.healthy(primary=primary)
+
+
+# --- split brain ------------------------------------------------------------------------------------------
+
+
+def test_split_brain_is_made_told_and_resolved(scene: Scene) -> None:
+    """Without a gateway both become primary. Nothing is thrown away until somebody says whose data goes."""
+    first, second = scene.primary, scene.standby
+    for machine in scene.pair.machines:
+        scene.set(machine, "resources.keepalived.gateway", None)
+        machine.escadm("reload")
+    scene.pair.isolate(first)
+    scene.writes_on(second)
+    assert first.role == "MASTER"
+    first.sh("su postgres -c \"psql -h /tmp -qc 'insert into rows values (-1)'\"")
+    scene.pair.heal()
+    loser = scene.split()
+    health = loser.escadm("health", check=False).stdout
+    for words in (
+        "generation",
+        "last write",
+        "escadm drbd resolve --discard-local",
+        "escadm drbd resolve --keep-local",
+    ):
+        assert words in health
+    winner = scene.pair.other(loser)
+    loser.escadm("drbd", "resolve", "--discard-local", "--yes", "discard the data of this node")
+    winner.escadm("drbd", "resolve", "--keep-local")
+    scene.healthy(primary=winner, counted=winner is second)
+    assert loser.sh("ls /var/lib/escadm/").startswith("discarded-")
