@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.machine import Machine
 from tests.vm.pair import Pair
 from tests.vm.replicated import Scene
 
