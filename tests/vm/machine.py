@@ -91,6 +91,18 @@ class Machine:
         argv = command_line(self.wiring, self.image, self.supply.directory, saved)
         self.supply.ask("start", name=self.name, argv=argv)
 
+    def go_on(self) -> None:
+        """Let a machine that was switched on from a saved state run."""
+        end = time.monotonic() + TURN
+        while True:
+            try:
+                self.qmp.ask("cont")
+                return
+            except OSError:
+                if not self.powered or time.monotonic() > end:
+                    raise Failed(f"cannot go on with {self.hostname}: no answer\n{self.last_words()}") from None
+            time.sleep(0.05)
+
     def power_on(self) -> None:
         """Boot, until the system runs (about half a minute)."""
         self.switch_on()

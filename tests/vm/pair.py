@@ -130,7 +130,7 @@ class Pair:
             self._stack.callback(machine.hang_up)
             machine.switch_on(SAVED if saved else None)
         for machine in self.machines if saved else ():
-            machine.qmp.ask("cont")
+            machine.go_on()
         for machine in self.machines:
             machine.wait_until_up()
             machine.exec(["date", "--set", f"@{time.time():.3f}"])
