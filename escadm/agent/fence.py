@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from escadm.agent.node import Node
 
 ANSWERS_WITHIN = 3.0
+SURE_AFTER = 3.5
 HOLDS_AFTER = 4.0
 ACTS_AGAIN = 1.0
 
@@ -24,7 +26,10 @@ log = get(__name__)
 
 
 class Fence:
-    """One node's dealings with a lost peer. ``hold``: why it must not become the primary, None when it may."""
+    """One node's dealings with a lost peer. ``hold``: why it must not become the primary, None when it may.
+
+    A silence in the first SURE_AFTER seconds of an agent says nothing: it has only begun to listen.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -32,6 +37,7 @@ class Fence:
         self._task: asyncio.Task[None] | None = None
         self._candidate: tuple[Hold, float] | None = None
         self._abandoned = ""
+        self._sure_at = asyncio.get_running_loop().time() + SURE_AFTER
         self.hold: Hold | None = None
 
     @property
@@ -43,28 +49,36 @@ class Fence:
 
     def gate(self, replica: Replica | None) -> tuple[Gate, str]:
         """Whether a promotion may be tried now."""
-        return may_take(replica, self._node.peer, self._node.gateway.reached)
+        return may_take(replica, self._node.peer, self._reached)
 
     async def ask(self) -> Answer:
         """DRBD's question: what has become of the peer? A Primary, whose writes wait, gets no answer but the true one;
         a promotion is refused after ANSWERS_WITHIN seconds without one, and tried again by whoever wants it."""
         node = self._node
         limit = None if node.replica is not None and node.replica.is_primary else ANSWERS_WITHIN
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._sure_at:
+            loop.call_at(self._sure_at, node.wake)
         self._asked += 1
         node.replicas.look()
         try:
-            await asyncio.wait_for(node.until(lambda: self._answer() is not None), limit)
+            async with asyncio.timeout(limit):
+                while (found := self._answer()) is None:
+                    await node.until(lambda: self._answer() is not None)
         except TimeoutError:
             raise Failed("it is not known what the peer does") from None
         finally:
             self._asked -= 1
             node.wake()
-        found = self._answer()
-        assert found is not None  # noqa: S101 - it was there in the turn that ended the wait
         return found
 
     def _answer(self) -> Answer | None:
-        return answer(self._node.replica, self._node.peer, self._node.gateway.reached)
+        return answer(self._node.replica, self._node.peer, self._reached)
+
+    @property
+    def _reached(self) -> bool | None:
+        """The gateway's word about a silent peer; it says nothing while nobody could have been heard yet."""
+        return self._node.gateway.reached if asyncio.get_running_loop().time() >= self._sure_at else False
 
     def turn(self) -> None:
         """Judge anew whether this node is held back, and do what the peer's state asks for."""
@@ -110,10 +124,13 @@ class Fence:
         self._task = asyncio.get_running_loop().create_task(self._act(act))
 
     async def _act(self, act: Callable[[], None]) -> None:
+        """Done once it is seen; what is not seen within ACTS_AGAIN seconds is judged, and perhaps done, again."""
+        node, before = self._node, self._node.replica
         try:
             await asyncio.to_thread(act)
         except EscadmError as error:
             log.warning("drbd: %s", error.message)
-            await asyncio.sleep(ACTS_AGAIN)
-        self._node.replicas.look()
-        asyncio.get_running_loop().call_soon(self._node.wake)
+        node.replicas.look()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(node.until(lambda: node.replica != before), ACTS_AGAIN)
+        asyncio.get_running_loop().call_soon(node.wake)

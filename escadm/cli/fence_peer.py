@@ -26,7 +26,7 @@ PAUSE = 0.2
 
 def main() -> NoReturn:
     """Ask the agent, and exit with DRBD's code for its answer."""
-    paths, end = Paths(), time.monotonic() + RETURNS_WITHIN
+    paths, end = Paths.from_environment(), time.monotonic() + RETURNS_WITHIN
     while True:
         try:
             *_, last = ask(paths, {"do": "fence-peer"})

@@ -39,8 +39,8 @@ def answer(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> 
         return Answer.DEAD
     if replica is None or peer.replica is None:
         return None
-    if peer.replica.disk in UNSERVABLE:
-        return Answer.OUTDATED
+    if peer.replica.disk in UNSERVABLE and peer.replica.connection != "Connected":
+        return Answer.OUTDATED  # while it was connected a resync may have ended that it has not told of yet
     return Answer.ACTIVE if peer.replica.role == "Primary" and not replica.is_primary else None
 
 

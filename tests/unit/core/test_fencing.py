@@ -66,6 +66,9 @@ ANSWERS: list[tuple[Replica | None, Peer | None, bool | None, Answer | None]] = 
     (FROZEN, heard(disk="Consistent"), True, None),
     (FROZEN, heard("Primary"), True, None),
     (FROZEN, heard("Primary", "Outdated"), True, Answer.OUTDATED),
+    # what it said of its data while it was connected may have been mended by a resync since
+    (FROZEN, heard(disk="Inconsistent", connection="Connected"), True, None),
+    (FROZEN, heard(disk="Outdated", connection="Connected"), True, None),
     (ALONE, heard("Primary"), True, Answer.ACTIVE),
     (ALONE, heard("Primary"), False, Answer.ACTIVE),
     (ALONE, heard("Primary", "Diskless"), True, Answer.OUTDATED),
