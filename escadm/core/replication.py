@@ -12,7 +12,7 @@ from enum import StrEnum
 
 KIB = 1024
 
-SYNCS = frozenset({"SyncSource", "SyncTarget", "PausedSyncS", "PausedSyncT"})
+SYNCS = frozenset({"SyncSource", "SyncTarget"})
 CONNECTING = frozenset({"Connecting", "WFConnection", "Unconnected", "Timeout", "BrokenPipe", "NetworkFailure"})
 
 
@@ -59,6 +59,7 @@ class Replica:
 
     @property
     def is_syncing(self) -> bool:
+        """Whether one node is being copied to the other right now; a sync that is paused is not."""
         return self.replication in SYNCS
 
     @property
@@ -85,7 +86,8 @@ class Replica:
     @property
     def seconds_to_go(self) -> float | None:
         """How long a sync will take at its present speed; None where that is not known."""
-        return self.out_of_sync / self.bytes_per_second if self.bytes_per_second else None
+        speed = self.bytes_per_second or 0.0
+        return self.out_of_sync / speed if speed >= 1 else None
 
 
 def parse_events2(text: str) -> Replica | None:

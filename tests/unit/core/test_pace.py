@@ -40,6 +40,10 @@ def test_a_sync_that_stands_still_has_no_speed_and_no_end() -> None:
         found = pace(found, 100 * MIB, float(second))
     assert found.bytes_per_second == 0.0
     assert Replica(out_of_sync=100 * MIB, bytes_per_second=0.0).seconds_to_go is None
+    slower = Pace(0.0, 100 * MIB, 10.0 * MIB)
+    for second in range(1, 200):
+        slower = pace(slower, 100 * MIB, float(second))
+    assert Replica(out_of_sync=100 * MIB, bytes_per_second=slower.bytes_per_second).seconds_to_go is None
 
 
 def test_more_to_do_than_before_begins_anew() -> None:

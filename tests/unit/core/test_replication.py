@@ -79,7 +79,7 @@ def test_a_recorded_state(state: str) -> None:
         assert found.out_of_sync == out_of_sync * 1024
     assert found.is_connected == words.startswith("Connected ")
     assert found.is_primary == (" Primary/" in words)
-    assert found.is_syncing == ("Sync" in words)
+    assert found.is_syncing == (" Sync" in words)
 
 
 NINE = (SAMPLES / "9" / "secondary.events2.txt").read_text()
