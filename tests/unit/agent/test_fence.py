@@ -1,0 +1,478 @@
+"""What the node does about a lost peer. DRBD is the test's own: what it is told to do shows in what is seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from escadm.agent import fence as fence_module
+from escadm.agent.fence import Fence
+from escadm.core.evidence import Evidence
+from escadm.core.fencing import ISOLATED, UNCERTAIN, Answer, waits
+from escadm.core.lifecycle import Event
+from escadm.core.replication import Gate, Replica
+from escadm.core.role import Peer
+from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
+from escadm.errors import Failed
+from escadm.paths import Paths
+from tests.unit.agent.test_node import Stubs
+from tests.unit.agent.world import LIMIT, ScriptedNode, plan, run, unit, wait_for
+
+LOW, HIGH = ip_address("192.0.2.8"), ip_address("192.0.2.9")
+VRRP = KeepalivedSpec(ip_address("192.0.2.1"), "lo", "lo", 51)
+DRBD = DrbdSpec((LOW, HIGH), "/dev/vdb", "/dev/drbd1", 7789)
+
+ALONE = Replica("Secondary", "Connecting", "Unknown", "UpToDate", "DUnknown")
+STANDBY = replace(ALONE, connection="Connected", peer_role="Primary", peer_disk="UpToDate")
+PRIMARY = replace(ALONE, role="Primary")
+FROZEN = replace(PRIMARY, suspended="fencing")
+
+GONE = (Event.GONE, "")
+
+SILENT = Peer(str(HIGH))
+
+
+def heard(role: str = "Secondary", disk: str = "UpToDate", *, asks: bool = False) -> Peer:
+    return Peer(str(HIGH), heard=True, vrrp=Vrrp.BACKUP, replica=Evidence(role, "Connecting", disk), asks=asks)
+
+
+FAR = Peer(str(HIGH), heard=True, vrrp=Vrrp.MASTER, role=Role.MASTER)
+
+
+def pair() -> Plan:
+    base = plan(
+        unit("keepalived", kind=Kind.KEEPALIVED, spec=VRRP),
+        Unit("keepalived:master", Kind.CONDITION, ("keepalived",)),
+        Unit("drbd", Kind.DRBD, spec=DRBD),
+        Unit("drbd:master", Kind.PROMOTION, ("drbd", "keepalived:master")),
+        unit("pgsql", needs=("drbd:master",)),
+    )
+    return replace(base, keepalived=VRRP, drbd=DRBD)
+
+
+class Link:
+    """What the agents' datagrams have told."""
+
+    def __init__(self) -> None:
+        self.peer = SILENT
+
+    def say(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Lost:
+    """A node, its DRBD and its voices. ``done``: what DRBD was told to do."""
+
+    def __init__(self, node: ScriptedNode, stubs: Stubs) -> None:
+        self.node, self.stubs, self.link = node, stubs, Link()
+        self.node.link = self.link  # type: ignore[assignment]
+        self.done: list[str] = []
+        self.refusals: list[Failed] = []
+        self.unseen = False
+
+    def hear(self, peer: Peer) -> None:
+        self.link.peer = peer
+        self.node.wake()
+
+    def gateway(self, reached: bool | None) -> None:
+        self.node.gateway.reached = reached
+        self.node.wake()
+
+    def see(self, replica: Replica) -> None:
+        self.node._on_replica(replica)
+
+    def outdate(self) -> None:
+        self._do("outdate", replace(self.seen, disk="Outdated"))
+
+    def abandon(self) -> None:
+        self._do("abandon", replace(self.seen, disk="Diskless", suspended=""))
+
+    def asks(self) -> bool:
+        return self.node.fence.asks
+
+    def role(self) -> Role | None:
+        return self.node.role
+
+    @property
+    def seen(self) -> Replica:
+        assert self.node.replica is not None
+        return self.node.replica
+
+    def _do(self, what: str, then: Replica) -> None:
+        """In a thread, as the node does it."""
+        self.done.append(what)
+        if self.refusals:
+            raise self.refusals.pop()
+        if not self.unseen:
+            self.node._loop.call_soon_threadsafe(self.see, then)
+
+    async def turns(self, count: int = 5) -> None:
+        for _ in range(count):
+            await self.node.until(lambda: True)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What counts after seconds counts after hundredths; and the agent has listened for long enough."""
+    for name, seconds in {"ANSWERS_WITHIN": 0.05, "HOLDS_AFTER": 0.05, "ACTS_AGAIN": 0.05, "SURE_AFTER": 0.0}.items():
+        monkeypatch.setattr(fence_module, name, seconds)
+    yield
+
+
+@asynccontextmanager
+async def losing(paths: Paths, monkeypatch: pytest.MonkeyPatch, replica: Replica) -> AsyncIterator[Lost]:
+    """A standby, or a primary where ``replica`` is one, that sees ``replica`` and hears nobody."""
+    stubs = Stubs()
+    node = ScriptedNode(paths, pair(), stubs)
+    lost = Lost(node, stubs)
+    monkeypatch.setattr(fence_module, "outdate", lost.outdate)
+    monkeypatch.setattr(fence_module, "abandon", lost.abandon)
+    node._on_vrrp(Vrrp.MASTER if replica.is_primary else Vrrp.BACKUP)
+    await wait_for(node.is_settled)
+    lost.see(replica)
+    await lost.turns()
+    try:
+        yield lost
+    finally:
+        await node.stop_for_good()
+        node.end()
+
+
+# --- DRBD's question ---------------------------------------------------------------------------------------
+
+
+def test_a_primary_waits_for_the_truth_however_long_it_takes(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            lost.gateway(True)
+            lost.hear(heard())
+            question = asyncio.create_task(lost.node.fence.ask())
+            await asyncio.wait([question], timeout=fence_module.ANSWERS_WITHIN * 3)
+            assert not question.done()
+            assert lost.asks(), "so that the peer outdates itself"
+            lost.hear(heard(disk="Outdated"))
+            assert await question is Answer.OUTDATED
+            assert not lost.asks()
+            assert not lost.done
+
+    run(work())
+
+
+def test_a_silent_peer_is_dead_once_the_gateway_is_reached(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            lost.gateway(False)
+            question = asyncio.create_task(lost.node.fence.ask())
+            await lost.turns()
+            assert not question.done()
+            lost.gateway(True)
+            assert await question is Answer.DEAD
+
+    run(work())
+
+
+def test_what_is_known_is_told_at_once(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        monkeypatch.setattr(fence_module, "ANSWERS_WITHIN", LIMIT)
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            lost.hear(heard("Primary"))
+            assert await lost.node.fence.ask() is Answer.ACTIVE
+
+    run(work())
+
+
+def test_a_promotion_is_refused_where_nothing_is_known(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            lost.gateway(False)
+            with pytest.raises(Failed, match=r"^it is not known what the peer does$"):
+                await lost.node.fence.ask()
+            assert not lost.asks()
+
+    run(work())
+
+
+def test_two_questions_at_once_have_one_answer(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            lost.hear(heard())
+            questions = [asyncio.create_task(lost.node.fence.ask()) for _ in range(2)]
+            await lost.turns()
+            questions[0].cancel()
+            await lost.turns()
+            assert lost.asks(), "the other one is still asked"
+            lost.hear(heard(disk="Outdated"))
+            assert await questions[1] is Answer.OUTDATED
+            assert not lost.asks()
+
+    run(work())
+
+
+def test_a_silence_in_the_agents_first_seconds_is_no_answer(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that took over from a killed one has heard nobody yet."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            monkeypatch.setattr(fence_module, "SURE_AFTER", 0.2)
+            began, lost.node.fence = lost.node._loop.time(), Fence(lost.node)
+            assert lost.node.fence.gate(ALONE) == (Gate.WAIT, UNCERTAIN)
+            lost.hear(heard(disk="Outdated"))
+            assert lost.node.fence.gate(ALONE)[0] is Gate.GO, "what is heard counts from the first moment"
+            lost.hear(SILENT)
+            assert await lost.node.fence.ask() is Answer.DEAD
+            assert lost.node._loop.time() - began >= fence_module.SURE_AFTER
+            assert lost.node.fence.gate(ALONE)[0] is Gate.GO
+            assert not lost.node.fence.why_lost()
+
+    run(work())
+
+
+def test_a_promotion_that_is_tried_without_a_connection_asks_the_peer(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
+            assert not lost.asks()
+            lost.node._on_vrrp(Vrrp.MASTER)
+            await wait_for(lambda: lost.node.state("drbd:master") is UnitState.STARTING)
+            assert lost.asks()
+            lost.see(STANDBY)
+            assert not lost.asks(), "connected, DRBD itself does"
+
+    run(work())
+
+
+# --- a standby that the primary goes on without ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("peer", [heard("Primary"), heard(asks=True)])
+def test_a_standby_outdates_its_data_once(paths: Paths, monkeypatch: pytest.MonkeyPatch, peer: Peer) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            lost.hear(peer)
+            await wait_for(lambda: lost.seen.disk == "Outdated")
+            await lost.turns(20)
+            assert lost.done == ["outdate"]
+            assert "Outdated" in lost.node.unfit
+
+    run(work())
+
+
+def test_what_does_not_show_at_once_is_done_again_but_not_in_a_flood(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            lost.unseen = True
+            began = lost.node._loop.time()
+            lost.hear(heard("Primary"))
+            await wait_for(lambda: len(lost.done) == 3)
+            assert lost.node._loop.time() - began >= 2 * fence_module.ACTS_AGAIN
+            lost.unseen = False
+            await wait_for(lambda: lost.seen.disk == "Outdated")
+
+    run(work())
+
+
+def test_a_refusal_is_told_and_tried_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            lost.refusals = [Failed("cannot declare the data outdated: no")]
+            lost.hear(heard("Primary"))
+            await wait_for(lambda: lost.seen.disk == "Outdated")
+            assert lost.done == ["outdate"] * 2
+
+    with caplog.at_level(logging.WARNING):
+        run(work())
+    assert "drbd: cannot declare the data outdated: no" in [record.getMessage() for record in caplog.records]
+
+
+def test_a_standby_that_is_connected_or_hears_nobody_keeps_its_data(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            lost.gateway(False)
+            await lost.turns()
+            lost.see(STANDBY)
+            lost.hear(heard("Primary"))
+            await lost.turns()
+            assert not lost.done
+
+    run(work())
+
+
+# --- a primary that is cut off -----------------------------------------------------------------------------
+
+
+def test_a_primary_that_is_cut_off_lets_its_writes_and_its_role_go_and_its_volume_goes_round(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            assert lost.role() is Role.MASTER
+            lost.gateway(False)
+            await wait_for(lambda: "terminate" in lost.stubs.told["drbd"])
+            told = [f"{name} {word}" for name in ("pgsql", "drbd:master") for word in lost.stubs.told[name]]
+            assert told == ["pgsql start", "pgsql terminate", "drbd:master start", "drbd:master terminate"]
+            await wait_for(lambda: lost.stubs.told["drbd"] == ["start", "terminate", "start"])
+            assert lost.done == ["abandon"]
+            assert paths.fitness.read_text() == "-254\n"
+            assert lost.node.release == f"gave the role up: {ISOLATED}"
+            lost.see(replace(ALONE, disk="Consistent"))
+            lost.node._on_vrrp(Vrrp.FAULT)
+            await lost.turns()
+            assert lost.role() is Role.FAULT
+            lost.gateway(True)
+            await lost.turns()
+            assert not lost.node.release
+            assert lost.stubs.told["drbd"] == ["start", "terminate", "start"]
+
+    run(work())
+
+
+def test_writes_that_are_not_waiting_are_not_given_up(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The role goes all the same, in order."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, PRIMARY) as lost:
+            lost.gateway(False)
+            await wait_for(lambda: lost.stubs.told["drbd:master"] == ["start", "terminate"])
+            assert not lost.done
+            assert lost.stubs.told["drbd"] == ["start"]
+
+    run(work())
+
+
+@pytest.mark.parametrize("voice", ["peer", "gateway"])
+def test_writes_wait_as_long_as_one_voice_is_left(paths: Paths, monkeypatch: pytest.MonkeyPatch, voice: str) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            if voice == "peer":
+                lost.hear(heard())
+            lost.gateway(voice == "gateway")
+            await lost.turns(20)
+            assert not lost.done
+            assert lost.stubs.told["drbd:master"] == ["start"]
+            assert waits(lost.seen)
+
+    run(work())
+
+
+def test_a_primary_whose_peer_has_gone_on_lets_its_writes_go(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            lost.gateway(True)
+            lost.hear(heard("Primary"))
+            await wait_for(lambda: lost.stubs.told["drbd"] == ["start", "terminate", "start"])
+            assert lost.done == ["abandon"]
+            assert "has become Primary meanwhile" in lost.node.release or not lost.node.release
+
+    run(work())
+
+
+def test_once_writes_were_given_up_the_role_goes_though_the_gateway_is_back(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk is gone: nothing that runs there could be trusted."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            lost.stubs.made["pgsql"].answers = {}
+            lost.gateway(False)
+            await wait_for(lambda: lost.done == ["abandon"])
+            lost.gateway(True)
+            await lost.turns(20)
+            assert lost.node.release == f"gave the role up: {ISOLATED}"
+            lost.stubs.made["pgsql"].post(*GONE)
+            await wait_for(lambda: lost.stubs.told["drbd"] == ["start", "terminate", "start"])
+            assert lost.done == ["abandon"]
+
+    run(work())
+
+
+# --- what holds a standby back -----------------------------------------------------------------------------
+
+
+def test_a_standby_that_is_cut_off_leaves_the_election_at_once_and_comes_back(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, STANDBY) as lost:
+            lost.gateway(False)
+            await wait_for(lambda: paths.fitness.read_text() == "-254\n")
+            lost.node._on_vrrp(Vrrp.MASTER)  # keepalived had made up its mind already
+            await lost.turns()
+            assert lost.stubs.told.get("drbd:master") is None
+            lost.node._on_vrrp(Vrrp.FAULT)
+            lost.gateway(True)
+            await wait_for(lambda: paths.fitness.read_text() == "0\n")
+
+    run(work())
+
+
+def test_a_role_that_only_vrrp_wants_to_give_has_to_last_before_it_is_refused(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        monkeypatch.setattr(fence_module, "HOLDS_AFTER", 600.0)
+        async with losing(paths, monkeypatch, STANDBY) as lost:
+            lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
+            lost.hear(FAR)
+            lost.node._on_vrrp(Vrrp.MASTER)
+            await lost.turns()
+            assert lost.node.fence.hold is None
+            lost.hear(replace(FAR, vrrp=Vrrp.BACKUP, role=Role.BACKUP))
+            await lost.turns()
+            monkeypatch.setattr(fence_module, "HOLDS_AFTER", 0.2)
+            began = lost.node._loop.time()
+            lost.hear(FAR)
+            await wait_for(lambda: lost.node.fence.hold)
+            assert lost.node._loop.time() - began >= 0.2, "an earlier time counts no more"
+
+    run(work())
+
+
+def test_held_back_for_vrrps_sake_it_stands_again_once_the_primary_is_heard_near(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, STANDBY) as lost:
+            lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
+            lost.hear(FAR)
+            lost.node._on_vrrp(Vrrp.MASTER)
+            await wait_for(lambda: paths.fitness.read_text() == "-254\n")
+            lost.node._on_vrrp(Vrrp.FAULT)
+            await lost.turns()
+            assert lost.node.fence.hold is not None, "in fault it stays held"
+            assert lost.stubs.told["drbd:master"] == ["start", "terminate"]
+            lost.hear(replace(FAR, near=True))
+            await wait_for(lambda: paths.fitness.read_text() == "0\n")
+            assert lost.node.fence.hold is None
+
+    run(work())
+
+
+def test_the_primary_is_never_held_back(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, PRIMARY) as lost:
+            lost.hear(replace(FAR, role=Role.BACKUP))
+            await lost.turns()
+            done = asyncio.Event()
+            lost.node._loop.call_later(fence_module.HOLDS_AFTER * 2, done.set)
+            await done.wait()
+            await lost.turns()
+            assert lost.node.fence.hold is None
+            assert lost.role() is Role.MASTER
+
+    run(work())
