@@ -75,3 +75,23 @@ def test_an_agent_that_takes_over_says_nothing_new_of_data_it_has_not_looked_at(
         node.end()
 
     run(work())
+
+
+def test_a_feed_that_closes_leaves_no_state_behind_and_is_no_loss_of_the_volume(paths: Paths) -> None:
+    async def work() -> None:
+        drivers = Drivers()
+        node = ScriptedNode(paths, Plan({"drbd": VOLUME}, VRRP, DRBD), drivers)
+        await wait_for(lambda: node.state("drbd") is UnitState.STARTING)
+        drivers.made[0].post(Event.READY, "")
+        await node.until(lambda: node.state("drbd") is UnitState.RUNNING)
+        node._on_replica(FINE)
+        assert not node.replicas.is_open
+        node._on_replica(None)
+        await node.until(lambda: True)
+        assert node.replica is None
+        assert node.state("drbd") is UnitState.RUNNING
+        assert json.loads(paths.status.read_text())["replication"] is None
+        await node.stop_for_good()
+        node.end()
+
+    run(work())
