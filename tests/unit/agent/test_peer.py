@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from escadm.agent import peer as peer_module
-from escadm.agent.peer import LOST_AFTER, MOST_REASONS, PORT, PeerLink, heartbeat_interval, parse
+from escadm.agent.peer import LOST_AFTER, MOST_REASONS, PORT, PeerLink, PeerLinks, heartbeat_interval, parse
 from escadm.core.evidence import Evidence, encode
 from escadm.core.role import Peer
 from escadm.core.types import Role, Vrrp
@@ -20,7 +20,7 @@ from tests.unit.agent.world import run, wait_for
 
 HERE, THERE, STRANGER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 SAID: dict[str, Any] = {"escadm": 1, "vrrp": "BACKUP", "role": "BACKUP", "fit": True, "settled": True}
-QUICK, SLOW = 0.02, 60.0
+QUICK, STEADY, SLOW = 0.02, 0.1, 60.0
 
 
 # --- datagrams --------------------------------------------------------------------------------------------
@@ -45,6 +45,17 @@ def test_what_the_peer_tells_of_its_copy() -> None:
     strange = parsed(replica="StandAlone")
     assert strange is not None
     assert strange.replica is None
+
+
+def test_what_the_peer_tells_of_a_loss() -> None:
+    told = parsed(holds=True, gateway=False, has_volume=False, asks=True)
+    assert told is not None
+    assert (told.holds, told.gateway, told.has_volume, told.asks) == (True, False, False, True)
+    silent = parsed()
+    assert silent is not None
+    assert (silent.holds, silent.gateway, silent.has_volume, silent.asks) == (False, None, True, False)
+    strange = parsed(holds="yes", gateway="yes", has_volume="no", asks=1)
+    assert strange == silent
 
 
 def test_only_true_is_true() -> None:
@@ -145,7 +156,7 @@ def voice(source: str) -> Iterator[Callable[[bytes], object]]:
 
 def test_both_hear_each_other_and_no_news_is_no_change() -> None:
     async def work() -> None:
-        async with Side(HERE, THERE) as one, Side(THERE, HERE) as two:
+        async with Side(HERE, THERE, STEADY) as one, Side(THERE, HERE, STEADY) as two:
             await wait_for(lambda: one.link.peer.heard and two.link.peer.heard)
             assert one.link.peer == Peer(THERE, True, Vrrp.BACKUP, Role.BACKUP, True, True, (), {})
             heard = count_of(one)
@@ -192,16 +203,16 @@ def test_silence(caplog: pytest.LogCaptureFixture) -> None:
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        async with Side(HERE, THERE) as one:
-            async with Side(THERE, HERE) as two:
+        async with Side(HERE, THERE, STEADY) as one:
+            async with Side(THERE, HERE, STEADY) as two:
                 two.said |= {"reasons": ["x"], "replica": encode(Evidence("Primary"))}
                 await wait_for(lambda: one.link.peer.reasons)
             quiet = loop.time()
             await wait_for(lambda: not one.link.peer.heard)
-            assert loop.time() - quiet > QUICK * (LOST_AFTER - 1.5)
+            assert loop.time() - quiet > STEADY * (LOST_AFTER - 1.5)
             assert one.link.peer == Peer(THERE, reasons=("x",), pairing={})
             assert one.changes[-1] == one.link.peer
-            async with Side(THERE, HERE):
+            async with Side(THERE, HERE, STEADY):
                 await wait_for(lambda: one.link.peer.heard)
         messages = [record.message for record in caplog.records if record.message.startswith(f"peer {THERE}")]
         assert messages == [
@@ -332,3 +343,108 @@ def test_defect_in_what_is_told_does_not_silence_the_node_for_ever() -> None:
             await wait_for(lambda: two.link.peer.role is Role.MASTER)
 
     asyncio.run(work())
+
+
+# --- two paths --------------------------------------------------------------------------------------------
+
+FAR_HERE, FAR_THERE = "127.0.1.2", "127.0.1.3"
+PATHS = [(ip_address(HERE), ip_address(THERE)), (ip_address(FAR_HERE), ip_address(FAR_THERE))]
+
+
+class Sides:
+    """This node, with both paths; the other one is two links, of which each may fall silent."""
+
+    def __init__(self) -> None:
+        self.said = dict(SAID)
+        self.changes: list[Peer] = []
+        self.links = PeerLinks(PATHS, STEADY, self.tell, lambda: self.changes.append(self.links.peer))
+        self.near, self.far = Side(THERE, HERE, STEADY), Side(FAR_THERE, FAR_HERE, STEADY)
+
+    def tell(self) -> dict[str, Any]:
+        return {key: value for key, value in self.said.items() if key != "escadm"}
+
+    def knows(self, *, heard: bool, near: bool) -> bool:
+        return (self.links.peer.heard, self.links.peer.near) == (heard, near)
+
+    def tells(self, role: str) -> Callable[[], bool]:
+        return lambda: self.links.peer.role == role
+
+    async def __aenter__(self) -> "Sides":
+        for link in (self.links, self.near.link, self.far.link):
+            await link.open()
+        await wait_for(lambda: all(link.peer.heard for link in self.links._links))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for link in (self.links, self.near.link, self.far.link):
+            link.close()
+        await asyncio.sleep(0)
+
+
+def test_a_peer_is_heard_as_long_as_one_path_speaks() -> None:
+    async def work() -> None:
+        async with Sides() as sides:
+            assert sides.knows(heard=True, near=True)
+            sides.near.link.close()
+            await wait_for(lambda: sides.knows(heard=True, near=False))
+            assert sides.links.peer.address == THERE, "it has one name, whichever path speaks"
+            sides.far.said["fit"] = False
+            await wait_for(lambda: not sides.links.peer.fit)
+            sides.far.link.close()
+            await wait_for(lambda: sides.knows(heard=False, near=False))
+            async with Side(THERE, HERE, STEADY):
+                await wait_for(lambda: sides.knows(heard=True, near=True))
+
+            assert [change.heard for change in sides.changes].count(False) == 1, "not while one path spoke"
+
+    run(work())
+
+
+def test_the_second_path_alone_falls_silent_without_news() -> None:
+    async def work() -> None:
+        async with Sides() as sides:
+            count = len(sides.changes)
+            sides.far.link.close()
+            await wait_for(lambda: not sides.links._links[1].peer.heard)
+            assert sides.knows(heard=True, near=True)
+            assert len(sides.changes) == count
+
+    run(work())
+
+
+def test_the_newest_word_counts_whichever_path_it_takes() -> None:
+    async def work() -> None:
+        async with Sides() as sides:
+            for side, role in ((sides.near, "MASTER"), (sides.far, "FAULT")):
+                for other in (sides.near, sides.far):
+                    other.said["role"] = role
+                side.link.say()
+                await wait_for(sides.tells(role))
+
+    run(work())
+
+
+def test_news_goes_out_on_both_paths_at_once() -> None:
+    async def work() -> None:
+        async with Sides() as sides:
+            sides.said["role"] = "MASTER"
+            sides.links.say()
+            await wait_for(lambda: all(side.link.peer.role is Role.MASTER for side in (sides.near, sides.far)))
+
+    run(work())
+
+
+def test_a_path_whose_address_is_not_there_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_module, "RETRY_BIND", 0.01)
+
+    async def work() -> None:
+        paths = [(ip_address("192.0.2.77"), ip_address("192.0.2.78")), (ip_address(HERE), ip_address(THERE))]
+        links = PeerLinks(paths, QUICK, lambda: {key: SAID[key] for key in SAID if key != "escadm"}, lambda: None)
+        opening = asyncio.create_task(links.open())
+        async with Side(THERE, HERE, STEADY):
+            await wait_for(lambda: links.peer.heard)
+            assert (links.peer.address, links.peer.near) == ("192.0.2.78", False)
+        links.close()
+        await opening
+
+    run(work())
