@@ -20,7 +20,7 @@ from tests.unit.agent.world import run, wait_for
 
 HERE, THERE, STRANGER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 SAID: dict[str, Any] = {"escadm": 1, "vrrp": "BACKUP", "role": "BACKUP", "fit": True, "settled": True}
-QUICK, STEADY, SLOW = 0.02, 0.1, 60.0
+QUICK, STEADY, SLOW = 0.02, 0.2, 60.0
 
 
 # --- datagrams --------------------------------------------------------------------------------------------
