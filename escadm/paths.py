@@ -58,6 +58,11 @@ class Paths:
         return self.log_directory / "escadm.log"
 
     @property
+    def copies(self) -> Path:
+        """What a node had before it gave it up (``drbd resolve --discard-local``); root only."""
+        return self.below("/var/lib/escadm")
+
+    @property
     def run(self) -> Path:
         return self.below("/run/escadm")
 

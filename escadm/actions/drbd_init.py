@@ -1,92 +1,244 @@
 """``drbd init``: the first installation of the replicated volume, on both nodes, then ``--primary`` on one.
 
 It refuses whatever might be somebody's data: a mounted or used disk, a signature on it, meta-data of an earlier
-installation. Only the name of the disk, given with ``--erase``, opens that door.
+installation. Only the name of the disk, given with ``--erase`` or ``--keep``, opens that door. Each step can be cut
+off: the same command typed again goes on from there, or says what to do.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from escadm.config import read_plan
 from escadm.core.replication import Replica
-from escadm.core.types import FilesystemSpec, HostFacts, Plan
+from escadm.core.types import DrbdSpec, FilesystemSpec, HostFacts, Plan
 from escadm.errors import Failed, Usage
 from escadm.paths import Paths
-from escadm.system import replication, volume
+from escadm.render.drbd import render_drbd
+from escadm.system import disk, replication, volume
 from escadm.system.host import Host
 
 CONNECTS_WITHIN = 60.0
+SETTLES_WITHIN = 4.0
 POLL = 0.25
+NEXT = "next: the same on the other node; then, on one of them: escadm drbd init --primary"
+RESTART = "next, on both nodes: escadm restart"
+COPYING = f"{RESTART} (the copy goes on meanwhile: escadm status -v)"
+WAITING = f"{RESTART} (the copy begins when the other node has done it: escadm status -v)"
+FILLED = "next, on the other node: escadm drbd init; it is filled from here. Then, on both: escadm restart"
 DONE = "already done: the data is UpToDate; go on with: escadm restart"
+EXT = ("ext2", "ext3", "ext4")
 
 Say = Callable[[str], None]
+Meter = Callable[[str], disk.Progress]
 
 
-def drbd_init(paths: Paths, facts: HostFacts, host: Host, *, primary: bool, erase: str | None, say: Say) -> str:
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """``say`` hears of each step as it is done; ``meter`` of what takes long, as it goes on."""
+
+    say: Say
+    meter: Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """What the administrator has named: the disk whose content may be destroyed, the one whose content is to stay."""
+
+    erase: str | None = None
+    keep: str | None = None
+
+
+def drbd_init(paths: Paths, facts: HostFacts, host: Host, teller: Teller, *, primary: bool, leave: Leave) -> str:
     """Prepare this node's disk or, with ``primary``, make this node the source of the first copy; what is next.
 
-    ``say`` hears of each step as it is done. Raises Failed, with nothing changed, for everything that is refused.
+    Raises Failed or Usage, with nothing changed, for everything that is refused.
     """
     plan = read_plan(paths.config, facts).plan
     if plan.drbd is None:
         raise Usage(
             "there is nothing to replicate: esc-config.yaml has no drbd.nodes", "escadm ha set --ha_node_list=…"
         )
-    if host.files.read(paths.drbd_res) is None:
+    written = host.files.read(paths.drbd_res)
+    if written is None:
         raise Failed(f"cannot begin: there is no {paths.drbd_res}", "write it with: escadm reload")
-    return _become_source(plan, erase, say) if primary else _prepare_disk(plan.drbd.disk, erase, say)
+    if written != render_drbd(plan.drbd, paths).text:
+        raise Failed(f"cannot begin: {paths.drbd_res} is not what esc-config.yaml asks for", "escadm reload")
+    _refuse_contradictions(plan.drbd, leave, primary=primary)
+    return _become_source(plan, teller.say) if primary else _prepare_disk(plan.drbd, leave, teller)
 
 
-def _prepare_disk(disk: str, erase: str | None, say: Say) -> str:
-    if replication.read_replica() is not None:
-        return "already done: the volume is up"
-    if erase is not None and erase != disk:
-        raise Usage(f"--erase names {erase}, but the disk of the volume is {disk}", f"--erase {disk}")
-    found = volume.signature(disk)
-    if user := volume.user_of(disk):
-        raise Failed(f"cannot use {disk}: it is {user}", "free it first; drbd init never takes a disk that is in use")
-    if volume.has_meta_data() and erase is None:
-        return _up(disk, "the disk has DRBD's meta-data already", say)
-    if found and erase is None:
-        raise Failed(
-            f"cannot use {disk}: there is {found} on it",
-            f"if nobody needs what is on it: escadm drbd init --erase {disk}",
-        )
+def _refuse_contradictions(drbd: DrbdSpec, leave: Leave, *, primary: bool) -> None:
+    named = {"--erase": leave.erase, "--keep": leave.keep}
+    given = {option: name for option, name in named.items() if name is not None}
+    if len(given) == 2:
+        raise Usage("--erase and --keep exclude each other: what is on the disk is destroyed, or it stays")
+    for option, name in given.items():
+        if primary:
+            raise Usage(f"{option} goes with the first step, not with --primary")
+        if name != drbd.disk:
+            raise Usage(f"{option} names {name}, but the disk of the volume is {drbd.disk}", f"{option} {drbd.disk}")
+
+
+# --- on both nodes ---
+
+
+def _prepare_disk(drbd: DrbdSpec, leave: Leave, teller: Teller) -> str:
+    name, say = drbd.disk, teller.say
+    replica = _replica_with_disk(name)
+    if replica is not None:
+        return _already_up(name, replica, leave, say)
+    found = disk.signature(name)
+    if user := disk.user_of(name):
+        raise Failed(f"cannot use {name}: it is {user}", "free it first; drbd init never takes a disk that is in use")
+    has_meta_data = volume.has_meta_data()
+    if leave.keep:
+        return _keep(name, say, has_meta_data=has_meta_data)
+    if has_meta_data and not leave.erase:
+        _refuse_data_beside(name)
+        return _up(name, "the disk has DRBD's meta-data already", say)
+    if found and not leave.erase:
+        raise Failed(f"cannot use {name}: there is {found} on it", _ways_out(name))
     if found:
-        volume.wipe(disk)
-        say(f"{disk}: {found} removed")
+        disk.wipe(name)
+        say(f"{name}: {found} removed")
+    is_blank = not leave.erase and disk.is_blank(name, teller.meter(f"reading {name}"))
     volume.create_meta_data()
-    return _up(disk, "meta-data written", say)
+    done = _up(name, "blank; meta-data written" if is_blank else "meta-data written", say)
+    if is_blank and not _waits_for_others(drbd):
+        _tell_blank()
+    return done
 
 
-def _up(disk: str, done: str, say: Say) -> str:
-    say(f"{disk}: {done}")
+def _replica_with_disk(name: str) -> Replica | None:
+    """The volume if it is up. A start before the first installation, or a lost disk, leaves one that has none."""
+    replica = replication.read_replica()
+    if replica is None or replica.disk != "Diskless":
+        return replica
+    if replica.is_primary:
+        raise Failed(
+            f"cannot use {name}: this node is Primary without a disk", "move the role first: escadm switchover"
+        )
+    replication.take_down()
+    return None
+
+
+def _already_up(name: str, replica: Replica, leave: Leave, say: Say) -> str:
+    if leave.erase:
+        raise Failed(
+            f"cannot erase {name}: the volume is up",
+            "if its data may go: escadm stop, drbdadm down esc, then the same again",
+        )
+    if leave.keep and replica.disk == "Inconsistent":
+        if replica.connection != "StandAlone" or not volume.was_never_used():
+            raise Failed(f"cannot keep what is on {name}: the volume is up, and its data is Inconsistent")
+        return _declare(name, say)
+    return "already done: the volume is up"
+
+
+def _refuse_data_beside(name: str) -> None:
+    """Meta-data that nobody has used, with data: --keep was cut off before it could say that they are the good ones."""
+    if volume.was_never_used() and (content := disk.content(name)):
+        raise Failed(f"cannot use {name}: there is {content} on it, and new meta-data of DRBD", _ways_out(name))
+
+
+def _ways_out(name: str) -> str:
+    return (
+        f"if nobody needs what is on it: escadm drbd init --erase {name}\n"
+        f"  if it is to become the pair's data: escadm drbd init --keep {name}"
+    )
+
+
+def _waits_for_others(drbd: DrbdSpec) -> bool:
+    """Whether DRBD itself may hold back syncs, which then is no word about blank disks."""
+    return "resync-after" in dict(drbd.disk_options)
+
+
+def _up(name: str, done: str, say: Say) -> str:
+    say(f"{name}: {done}")
     replication.bring_up()
     say("the volume is up")
-    return "next: the same on the other node; then, on one of them: escadm drbd init --primary"
+    return NEXT
 
 
-def _become_source(plan: Plan, erase: str | None, say: Say) -> str:
-    if erase is not None:
-        raise Usage("--erase goes with the first step, not with --primary")
+def _tell_blank() -> None:
+    """Not to a peer that has data: the sync from there has begun, and is not to be held up."""
+    end = time.monotonic() + SETTLES_WITHIN
+    while (replica := replication.read_replica()) and not replica.is_connected and time.monotonic() < end:
+        time.sleep(POLL)
+    if replica is None or replica.disk != "Inconsistent":
+        return
+    if not replica.is_connected or replica.peer_disk == "Inconsistent":
+        volume.mark_blank()
+
+
+# --- an existing file system ---
+
+
+def _keep(name: str, say: Say, *, has_meta_data: bool) -> str:
+    if has_meta_data and not volume.was_never_used():
+        return _up(name, "the disk has DRBD's meta-data already", say)
+    content = disk.content(name)
+    if content not in EXT:
+        raise Failed(
+            f"cannot keep what is on {name}: " + (f"{content} is not ext2, ext3 or ext4" if content else "it is empty"),
+            "copy the data to the volume instead, after a first installation without --keep",
+        )
+    room = volume.room_for_data(disk.size_of(name))
+    if disk.ext_size(name) > room:
+        raise Failed(
+            f"cannot keep what is on {name}: its {content} leaves no room for DRBD's meta-data at the end of the disk",
+            f"make it smaller, unmounted: e2fsck -f {name}, then resize2fs {name} {room >> 20}M; then the same again",
+        )
+    if not has_meta_data:
+        volume.create_meta_data()
+        say(f"{name}: meta-data written after the {content}")
+    volume.attach_alone()
+    return _declare(name, say)
+
+
+def _declare(name: str, say: Say) -> str:
+    """Before the peer is heard for the first time: whatever it has, it cannot replace this."""
+    volume.declare_good()
+    say(f"{name}: what is on it is the pair's data from now on")
+    replication.bring_up()
+    say("the volume is up")
+    return FILLED
+
+
+# --- then on one ---
+
+
+def _become_source(plan: Plan, say: Say) -> str:
     replica = _wait_for_peer(say)
     if replica.disk == "UpToDate":
+        volume.unmark_blank()
         return _complete(plan, replica, say)
     if replica.peer_disk == "UpToDate":
+        volume.unmark_blank()
         return DONE
     if (replica.disk, replica.peer_disk) != ("Inconsistent", "Inconsistent"):
         raise Failed(
             f"cannot begin the first copy: the disks are {replica.disk} here and {replica.peer_disk} on the peer",
             "both must be new (Inconsistent): run escadm drbd init on both first",
         )
-    volume.make_primary_source()
-    say("this node is the source; the first copy to the peer has begun")
+    here, there = volume.blank_marks()
+    if here and there:
+        volume.skip_first_copy()
+        say("both disks are blank: there is nothing to copy")
+        replication.promote()
+    else:
+        volume.make_primary_source()
+        say("this node is the source; the first copy to the peer has begun")
+    volume.unmark_blank()
     _make_file_system(plan, say)
     replication.demote()
-    return "next, on both nodes: escadm restart (the copy goes on meanwhile: escadm status -v)"
+    if here and there:
+        return RESTART
+    return WAITING if there else COPYING
 
 
 def _complete(plan: Plan, replica: Replica, say: Say) -> str:
@@ -105,7 +257,7 @@ def _wait_for_peer(say: Say) -> Replica:
     told = False
     while True:
         replica = replication.read_replica()
-        if replica is None:
+        if replica is None or replica.disk == "Diskless":
             raise Failed("cannot begin: the volume is not up here", "begin with: escadm drbd init")
         if replica.is_connected:
             return replica
@@ -125,7 +277,7 @@ def _make_file_system(plan: Plan, say: Say) -> None:
     device = plan.drbd.device if plan.drbd else ""
     if not isinstance(spec, FilesystemSpec) or spec.device is None or not _same(spec.device, device):
         return
-    if found := volume.signature(device):
+    if found := disk.signature(device):
         say(f"{device}: keeps the {found} that is on it")
         return
     volume.make_file_system(device, spec.fstype)

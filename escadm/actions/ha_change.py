@@ -13,8 +13,9 @@ from escadm.config.reader import read
 from escadm.config.secrets import masked_text
 from escadm.core.change import PAIRED_STEPS, classify
 from escadm.core.types import ChangeClass, HostFacts, Plan, Problem
-from escadm.errors import InvalidConfig
+from escadm.errors import EscadmError, InvalidConfig
 from escadm.paths import Paths
+from escadm.system import disk
 from escadm.system.files import write_atomically
 
 KEEPALIVED_KEYS = (
@@ -30,6 +31,14 @@ KEEPALIVED_KEYS = (
 HA_KEYS: tuple[KeyPath, ...] = (
     *(("resources", "keepalived", key) for key in KEEPALIVED_KEYS),
     ("resources", "drbd", "nodes"),
+)
+
+FIRST_INSTALLATION = (
+    "escadm reload",
+    "escadm drbd init",
+    "run the same three on the other node",
+    "escadm drbd init --primary, on one of them",
+    "escadm restart, on both",
 )
 
 
@@ -61,7 +70,9 @@ def change(paths: Paths, facts: HostFacts, wanted: Mapping[KeyPath, object], dry
         for line in unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), file, file)
     )
     written = not dry_run and before != after and write_atomically(paths.config, after)
-    steps = _next_steps(_plan_or_none(before, file, facts), plan.plan) if changes else ()
+    old_plan = _plan_or_none(before, file, facts)
+    is_first = _has_no_meta_data(paths, old_plan, plan.plan)
+    steps = _next_steps(old_plan, plan.plan, is_first=is_first) if changes else ()
     return HaSetResult(changes, masked_text(diff, [old, new]), written, steps, plan.warnings)
 
 
@@ -72,12 +83,26 @@ def _plan_or_none(text: str, file: str, facts: HostFacts) -> Plan | None:
         return None
 
 
-def _next_steps(old: Plan | None, new: Plan) -> tuple[str, ...]:
+def _has_no_meta_data(paths: Paths, old: Plan | None, new: Plan) -> bool:
+    """Whether the new plan has a volume that its first installation is yet to come for."""
+    if new.drbd is None:
+        return False
+    if not paths.is_host:
+        return old is None or old.drbd is None
+    try:
+        return disk.signature(new.drbd.disk) != "drbd"
+    except EscadmError:  # whatever is wrong with the disk, drbd init tells it
+        return True
+
+
+def _next_steps(old: Plan | None, new: Plan, *, is_first: bool) -> tuple[str, ...]:
     """What brings the change into effect, by its class; and what a new virtual address needs of the network."""
     differences = classify(old, new) if old is not None else ()
     kinds = {each.kind for each in differences}
-    if old is None or not differences or ChangeClass.RESTART in kinds:
-        steps: tuple[str, ...] = ("escadm reload", "escadm restart", "run the same on the other node")
+    if is_first:
+        steps: tuple[str, ...] = FIRST_INSTALLATION
+    elif old is None or not differences or ChangeClass.RESTART in kinds:
+        steps = ("escadm reload", "escadm restart", "run the same on the other node")
     elif ChangeClass.PAIRED in kinds:
         steps = ("the same escadm ha set on the other node", *PAIRED_STEPS)
     else:

@@ -19,6 +19,7 @@ VALUE_OPTIONS = LIST_OPTIONS | {
     "--kad-unicast-src-ip",
     "--advert-interval",
     "--erase",
+    "--keep",
     "--yes",
 }
 GLOBAL_FLAGS = frozenset({"--debug"})

@@ -61,11 +61,15 @@ def open_events() -> subprocess.Popen[bytes]:
 
 
 def bring_up(run: Run = run) -> None:
-    """Attach the disk and begin to connect; never waits for the peer. Nothing happens where it is up already."""
+    """Attach the disk and begin to connect; never waits for the peer. Nothing happens where it is up already.
+
+    A first installation may have left syncs held up (escadm.system.volume.mark_blank): they begin.
+    """
     run(["modprobe", "drbd"], timeout=CHANGE_LIMIT, ok=ANY_CODE)
     told = run(["drbdadm", "adjust", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
     if told.code != 0:
         raise Failed(f"cannot bring the volume up: {_why_not_up(told)}")
+    run(["drbdadm", "resume-sync", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
 
 
 def take_down(run: Run = run) -> None:

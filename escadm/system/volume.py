@@ -1,16 +1,14 @@
-"""First things first: what is on a disk, DRBD's meta-data, the first copy, the file system. Only commands that an
-administrator types come here; nothing of it is ever a repair inside a start."""
+"""First things first: DRBD's meta-data, which data are the good ones, the first copy, the file system. Only commands
+that an administrator types come here; nothing of it is ever a repair inside a start."""
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import tempfile
 from collections.abc import Container
 from pathlib import Path
 
-from escadm.core.replication import last_words
+from escadm.core.replication import explain_refusal, last_words
 from escadm.errors import Failed
 from escadm.system.run import Completed, run
 
@@ -18,44 +16,17 @@ QUICK = 20.0
 LONG = 600.0
 ANY_CODE = range(256)
 RESOURCE = "esc"
-WRONG_DISK = "set drbd.disk in esc-config.yaml to the right device"
+NEVER_USED = "0000000000000004:"
+"""The generation of data in meta-data that were just made: DRBD's UUID_JUST_CREATED."""
 
 
-def signature(disk: str) -> str:
-    """What the first and last blocks say is on the disk (``ext4``, ``LVM2_member``, …), empty for nothing known.
+def room_for_data(disk_size: int) -> int:
+    """How many bytes DRBD leaves to the data where its meta-data stand at the end of a disk.
 
-    Raises Failed where the disk cannot be looked at: absent, no block device.
+    A superblock, the activity log of 32 KiB, and a bit for each 4 KiB, as drbdmeta lays them out.
     """
-    try:
-        mode = Path(disk).stat().st_mode
-    except OSError as error:
-        raise Failed(f"cannot look at the disk {disk}: {error.strerror}", WRONG_DISK) from error
-    if not stat.S_ISBLK(mode):
-        raise Failed(f"cannot use {disk}: it is not a block device", WRONG_DISK)
-    told = run(["blkid", "-p", "-o", "export", disk], timeout=QUICK, ok=ANY_CODE)
-    if told.code == 2:
-        return ""
-    fields = dict(line.split("=", 1) for line in told.stdout.splitlines() if "=" in line)
-    found = fields.get("TYPE") or fields.get("PTTYPE")
-    if found is None:
-        raise Failed(f"cannot tell what is on {disk}: blkid ended with code {told.code}")
-    label = re.sub(r"\\(.)", r"\1", fields.get("LABEL", ""))  # blkid puts a backslash before what a shell would read
-    return f"{found} labelled {label}" if label else found
-
-
-def user_of(disk: str) -> str:
-    """Who uses the disk now (a mount, DRBD, another kernel user), as a sentence's end; empty when nobody does."""
-    wanted = Path(disk).stat().st_rdev
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        major, minor = fields[2].split(":")
-        if os.makedev(int(major), int(minor)) == wanted:
-            return f"mounted at {fields[4]}"
-    try:
-        os.close(os.open(disk, os.O_RDONLY | os.O_EXCL))
-    except OSError as error:
-        return f"in use by the kernel ({error.strerror})"
-    return ""
+    bitmap = -(-disk_size // (4096 * 8))
+    return disk_size - (4096 + 32768 + -(-bitmap // 4096) * 4096)
 
 
 def has_meta_data() -> bool:
@@ -69,6 +40,12 @@ def has_meta_data() -> bool:
     raise Failed(f"cannot tell whether the disk has DRBD's meta-data: {last_words(text) or told.code}")
 
 
+def was_never_used() -> bool:
+    """Whether the meta-data are as they were made: no data here have ever been declared, or copied here."""
+    told = _drbdadm("get-gi", timeout=QUICK, ok=ANY_CODE)
+    return any(line.startswith(NEVER_USED) for line in told.stdout.splitlines())
+
+
 def create_meta_data() -> None:
     """Write new meta-data at the end of the disk. What DRBD knew of it before is lost."""
     told = _drbdadm("create-md", "--force", timeout=LONG, ok=ANY_CODE)
@@ -76,20 +53,70 @@ def create_meta_data() -> None:
         raise Failed(f"cannot write DRBD's meta-data: {last_words(told.stdout + told.stderr) or told.code}")
 
 
-def wipe(disk: str) -> None:
-    """Remove every signature that blkid and wipefs know."""
-    run(["wipefs", "--all", "--force", disk], timeout=QUICK)
+def attach_alone() -> None:
+    """Bring up the disk without the connection, so that the peer cannot touch it; as far as it is not so already."""
+    run(["modprobe", "drbd"], timeout=QUICK, ok=ANY_CODE)
+    for verb in ("new-resource", "new-minor"):
+        _drbdadm(verb, timeout=QUICK, ok=ANY_CODE)
+    _change("attach the disk", "attach")
+
+
+def declare_good() -> None:
+    """This node's data are the ones to go on with: a new generation of them, UpToDate.
+
+    The peer is not asked, and nobody is asked about the peer: the policy that would do so is off meanwhile.
+    """
+    for kind in ("disk-options", "net-options"):  # where DRBD 8.4 has it, and where DRBD 9 does
+        _drbdadm(kind, "--fencing=dont-care", timeout=QUICK, ok=ANY_CODE)
+    try:
+        _change("declare the data good", "primary", "--force")
+        _change("become Secondary again", "secondary")
+    finally:
+        _drbdadm("adjust", timeout=QUICK, ok=ANY_CODE)
+
+
+# --- blank disks: no channel but DRBD's own is there, and all that a node without data can tell through it is whether
+# it lets a sync begin. Before the first copy that has no other use.
+
+
+def mark_blank() -> None:
+    """Let the peer know that this disk was read and found blank. It is forgotten when the volume goes down."""
+    _change("tell the peer that this disk is blank", "pause-sync")
+
+
+def unmark_blank() -> None:
+    """Let syncs begin."""
+    _drbdadm("resume-sync", timeout=QUICK, ok=ANY_CODE)
+
+
+def blank_marks() -> tuple[bool, bool]:
+    """Whether this node has marked its disk as blank, and whether the peer has."""
+    told = run(["drbdsetup", "events2", "--now", RESOURCE], timeout=QUICK).stdout
+    found = re.search(r" resync-suspended:(\S+)", told)
+    words = found[1].split(",") if found else []
+    return "user" in words, "peer" in words
+
+
+def skip_first_copy() -> None:
+    """Declare two connected disks that nobody has used to be equal, and the data UpToDate on both."""
+    _change("declare the disks equal", "new-current-uuid", "--clear-bitmap")
 
 
 def make_primary_source() -> None:
     """Declare the data of this node the good one (the first copy runs from here), and become Primary."""
-    _drbdadm("primary", "--force", timeout=QUICK)
+    _change("become the source of the first copy", "primary", "--force")
 
 
 def make_file_system(device: str, fstype: str) -> None:
     """A new file system on the replicated device."""
     options = ["-F"] if fstype.startswith("ext") else []
     run([f"mkfs.{fstype}", "-q", *options, device], timeout=LONG)
+
+
+def _change(what: str, *words: str) -> None:
+    told = _drbdadm(*words, timeout=QUICK, ok=ANY_CODE)
+    if told.code != 0:
+        raise Failed(f"cannot {what}: {explain_refusal(told.stdout + told.stderr)[0]}")
 
 
 def _drbdadm(*words: str, timeout: float, ok: Container[int] = (0,)) -> Completed:

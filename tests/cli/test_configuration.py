@@ -46,8 +46,10 @@ def test_the_manuals_own_line_works_as_printed(root: Path) -> None:
         "keepalived.interface: eth0\n"
         "drbd.nodes: 172.16.0.0 172.16.1.0\n"
         "next: escadm reload\n"
-        "then: escadm restart\n"
-        "then: run the same on the other node\n"
+        "then: escadm drbd init\n"
+        "then: run the same three on the other node\n"
+        "then: escadm drbd init --primary, on one of them\n"
+        "then: escadm restart, on both\n"
         "then: add the virtual address 172.16.2.0 to the allowed address pairs of both machines\n",
     )
 

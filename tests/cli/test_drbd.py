@@ -13,12 +13,17 @@ import pytest
 from tests.cli.program import PROGRAM, Outcome, environment, escadm
 
 CONSENT = "discard the data of this node"
+KEEP = "keep the data of this node"
 PROMPT = f"Everything written on this node since the split will be lost. To go on, type: {CONSENT}\n"
-NEXT = "this node takes the peer's data; if the peer says StandAlone, run there: drbdadm connect esc\n"
+NEXT = (
+    "this node takes the peer's data as soon as that connects: "
+    "on the other node, whose data stays: escadm drbd resolve --keep-local\n"
+)
+UP_TO_DATE = "this node's data is UpToDate from now on; when the peer comes back, it takes them from here\n"
 SPLIT = """\
 exists resource name:esc role:{role} suspended:no
 exists connection name:esc peer-node-id:0 connection:{connection} role:Unknown
-exists device name:esc volume:0 minor:1 disk:UpToDate size:131032
+exists device name:esc volume:0 minor:1 disk:{disk} size:131032
 exists peer-device name:esc peer-node-id:0 volume:0 replication:Off peer-disk:DUnknown out-of-sync:36
 exists -
 """
@@ -32,7 +37,8 @@ class Stand:
         self.folder = folder
         self.state("Secondary", "StandAlone")
         self.program("drbdsetup", f'echo "drbdsetup $*" >>{folder}/asked\ncat {folder}/state')
-        self.program("drbdadm", f'echo "$*" >>{folder}/told')
+        self.program("drbdadm", f'[ "$1" != -c ] || shift 2; echo "$*" >>{folder}/told')
+        self.program("modprobe", "exit 0")
         self.env = environment(PATH=f"{folder}:{os.environ['PATH']}")
 
     def program(self, name: str, script: str) -> None:
@@ -40,8 +46,8 @@ class Stand:
         file.write_text(f"#!/bin/sh\n{script}\n")
         file.chmod(0o755)
 
-    def state(self, role: str, connection: str) -> None:
-        (self.folder / "state").write_text(SPLIT.format(role=role, connection=connection))
+    def state(self, role: str, connection: str, disk: str = "UpToDate") -> None:
+        (self.folder / "state").write_text(SPLIT.format(role=role, connection=connection, disk=disk))
 
     @property
     def told(self) -> list[str]:
@@ -55,11 +61,11 @@ class Stand:
         )  # fmt: skip
         return Outcome(done.returncode, done.stdout, done.stderr)
 
-    def on_terminal(self, typed: bytes) -> Outcome:
-        """``resolve --discard-local`` with somebody at the keyboard."""
+    def on_terminal(self, typed: bytes, *words: str) -> Outcome:
+        """``resolve`` with somebody at the keyboard; to discard without a copy, if nothing else is said."""
         leader, follower = pty.openpty()
         process = subprocess.Popen(
-            [*AS_ROOT, *PROGRAM, "drbd", "resolve", "--discard-local"],
+            [*AS_ROOT, *PROGRAM, "drbd", "resolve", *(words or ("--discard-local", "--no-copy"))],
             stdin=follower, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env, cwd="/",
         )  # fmt: skip
         os.close(follower)
@@ -79,7 +85,7 @@ NOT_GIVEN = f"nothing was done: the consent was not given\n  type it, or give it
 
 
 def test_the_consent_for_scripts(stand: Stand) -> None:
-    assert stand.resolve("--discard-local", "--yes", CONSENT) == Outcome(0, NEXT)
+    assert stand.resolve("--discard-local", "--no-copy", "--yes", CONSENT) == Outcome(0, NEXT)
     assert stand.told == GIVEN_UP
 
 
@@ -114,7 +120,7 @@ def test_another_word_is_typed(stand: Stand, typed: bytes) -> None:
 @pytest.mark.parametrize(
     ("role", "connection", "why"),
     [
-        ("Secondary", "Connected", "cannot resolve: the nodes are connected: there is no split brain"),
+        ("Secondary", "Connected", "cannot resolve: the nodes are connected: there is nothing to decide"),
         ("Primary", "StandAlone", "cannot resolve: this node is Primary: it is the one in use"),
     ],
 )
@@ -128,11 +134,42 @@ def test_what_is_refused_is_refused_before_anybody_is_asked(stand: Stand, role: 
     assert stand.told == []
 
 
-def test_what_is_given_up_must_be_said(stand: Stand) -> None:
-    found = stand.resolve("--yes", CONSENT)
+@pytest.mark.parametrize("words", [(), ("--discard-local", "--keep-local"), ("--keep-local", "--no-copy")])
+def test_what_is_to_become_of_the_data_must_be_said(stand: Stand, words: tuple[str, ...]) -> None:
+    found = stand.resolve(*words, "--yes", CONSENT)
     assert (found.code, found.out) == (2, "")
-    assert "escadm drbd resolve --discard-local, on the node whose data goes" in found.err
+    wanted = "--no-copy goes with --discard-local" if "--no-copy" in words else "exactly one of --discard-local and"
+    assert wanted in found.err
     assert not (stand.folder / "asked").exists()
+
+
+@pytest.mark.parametrize("disk", ["Consistent", "Outdated"])
+def test_to_keep_what_may_be_old_needs_a_consent(stand: Stand, disk: str) -> None:
+    stand.state("Secondary", "Connecting", disk)
+    found = stand.resolve("--keep-local", "--yes", CONSENT)
+    assert (found.code, found.out) == (1, "")
+    assert f"nothing was done: the consent was not given\n  type it, or give it with --yes '{KEEP}'" in found.err
+    assert stand.told == []
+    assert stand.resolve("--keep-local", "--yes", KEEP) == Outcome(0, UP_TO_DATE)
+    assert "primary --force esc" in stand.told
+    found = stand.on_terminal(f"{KEEP}\n".encode(), "--keep-local")
+    assert (found.code, found.out.splitlines()[1:]) == (0, UP_TO_DATE.splitlines())
+
+
+def test_the_survivor_of_a_split_brain_is_not_asked(stand: Stand) -> None:
+    found = stand.resolve("--keep-local")
+    assert found.code == 1
+    assert "cannot connect: DRBD has stopped the replication again" in found.err
+    assert stand.told == ["adjust esc", "resume-sync esc"]
+    stand.state("Secondary", "Connected")
+    assert stand.resolve("--keep-local").out == "already done: the nodes are connected: there is nothing to decide\n"
+
+
+def test_half_a_copy_is_not_kept(stand: Stand) -> None:
+    stand.state("Secondary", "Connecting", "Inconsistent")
+    found = stand.resolve("--keep-local", "--yes", KEEP)
+    assert (found.code, found.out) == (1, "")
+    assert "its data is Inconsistent, half a copy of the peer's" in found.err
 
 
 def test_a_volume_that_is_not_up_and_a_drbd_that_cannot_be_asked(stand: Stand) -> None:
@@ -146,7 +183,12 @@ def test_a_volume_that_is_not_up_and_a_drbd_that_cannot_be_asked(stand: Stand) -
 
 
 @pytest.mark.parametrize(
-    ("words", "what"), [(("init",), "prepare a disk"), (("resolve", "--discard-local"), "decide about data")]
+    ("words", "what"),
+    [
+        (("init",), "prepare a disk"),
+        (("resolve", "--discard-local"), "decide about data"),
+        (("resolve", "--keep-local"), "decide about data"),
+    ],
 )
 def test_only_root(words: tuple[str, ...], what: str) -> None:
     found = escadm("drbd", *words, nobody=True)

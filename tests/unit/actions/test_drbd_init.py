@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from escadm.actions import drbd_init as action
-from escadm.actions.drbd_init import drbd_init
+from escadm.actions.drbd_init import Leave, Teller, drbd_init
+from escadm.config import read_plan
 from escadm.core.replication import Replica
 from escadm.core.types import HostFacts
 from escadm.errors import EscadmError, Failed, Usage
 from escadm.paths import Paths
+from escadm.render.drbd import render_drbd
+from escadm.system import disk as real_disk
 from escadm.system import replication, volume
 from escadm.system.host import Host
 
@@ -26,9 +29,16 @@ resources:
   filesystem: {device: /dev/drbd1, mount_point: /srv/db, fstype: ext4}
 """
 NEXT = "next: the same on the other node; then, on one of them: escadm drbd init --primary"
-THEN = "next, on both nodes: escadm restart (the copy goes on meanwhile: escadm status -v)"
+RESTART = "next, on both nodes: escadm restart"
+THEN = f"{RESTART} (the copy goes on meanwhile: escadm status -v)"
+WAITING = f"{RESTART} (the copy begins when the other node has done it: escadm status -v)"
+FILLED = "next, on the other node: escadm drbd init; it is filled from here. Then, on both: escadm restart"
 DONE = "already done: the data is UpToDate; go on with: escadm restart"
 NEW = Replica("Secondary", "Connected", "Secondary", "Inconsistent", "Inconsistent", "Established", 1 << 27, 1 << 27)
+ALONE = replace(NEW, connection="Connecting", peer_role="Unknown", peer_disk="DUnknown", replication="Off")
+WAYS_OUT = """
+  if nobody needs what is on it: escadm drbd init --erase /dev/vdb
+  if it is to become the pair's data: escadm drbd init --keep /dev/vdb"""
 SYNCED = replace(NEW, disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
 
 
@@ -39,26 +49,43 @@ class Disk:
         self.patch = monkeypatch
         self.paths = Paths(tmp_path)
         self.write(PAIR)
-        self.paths.drbd_res.parent.mkdir(parents=True)
-        self.paths.drbd_res.touch()
+        self.reload()
         self.signatures = {"/dev/vdb": "", "/dev/drbd1": ""}
+        self.blank = False
+        self.content = ""
+        self.ext_size = 1 << 20
+        self.never_used = True
+        self.marks = (False, False)
+        self.metered: list[str] = []
         self.user = ""
         self.meta_data = False
         self.replicas: list[Replica | None] = [None]
         self.fails = ""
         self.done: list[str] = []
         self.said: list[str] = []
-        self.put(volume, "signature", lambda disk: self.signatures[disk])
-        self.put(volume, "user_of", lambda disk: self.user)
+        self.put(real_disk, "signature", lambda disk: self.signatures[disk])
+        self.put(real_disk, "user_of", lambda disk: self.user)
+        self.put(real_disk, "content", lambda disk: self.content)
+        self.put(real_disk, "size_of", lambda disk: 1 << 27)
+        self.put(real_disk, "ext_size", lambda disk: self.ext_size)
+        self.put(real_disk, "is_blank", lambda disk, progress: self.blank)
+        self.put(volume, "was_never_used", lambda: self.never_used)
+        self.put(volume, "blank_marks", lambda: self.marks)
         self.put(volume, "has_meta_data", lambda: self.meta_data)
         self.put(replication, "read_replica", self.read)
         self.put(action, "POLL", 0.0)
         for module, name in (
-            (volume, "wipe"),
+            (real_disk, "wipe"),
             (volume, "create_meta_data"),
+            (volume, "attach_alone"),
+            (volume, "declare_good"),
+            (volume, "mark_blank"),
+            (volume, "unmark_blank"),
+            (volume, "skip_first_copy"),
             (volume, "make_primary_source"),
             (volume, "make_file_system"),
             (replication, "bring_up"),
+            (replication, "take_down"),
             (replication, "promote"),
             (replication, "demote"),
         ):
@@ -84,13 +111,26 @@ class Disk:
         self.paths.config.parent.mkdir(parents=True, exist_ok=True)
         self.paths.config.write_text(text)
 
-    def init(self, *, primary: bool = False, erase: str | None = None) -> str:
-        return drbd_init(self.paths, FACTS, Host(), primary=primary, erase=erase, say=self.said.append)
+    def reload(self) -> None:
+        drbd = read_plan(self.paths.config, FACTS).plan.drbd
+        assert drbd is not None
+        self.paths.drbd_res.parent.mkdir(parents=True, exist_ok=True)
+        self.paths.drbd_res.write_text(render_drbd(drbd, self.paths).text)
 
-    def refused(self, kind: type[EscadmError], *, primary: bool = False, erase: str | None = None) -> str:
+    def meter(self, what: str) -> real_disk.Progress:
+        self.metered.append(what)
+        return lambda done, whole: None
+
+    def init(self, *, primary: bool = False, erase: str | None = None, keep: str | None = None) -> str:
+        teller = Teller(self.said.append, self.meter)
+        return drbd_init(self.paths, FACTS, Host(), teller, primary=primary, leave=Leave(erase, keep))
+
+    def refused(
+        self, kind: type[EscadmError], *, primary: bool = False, erase: str | None = None, keep: str | None = None
+    ) -> str:
         """What is said, and nothing is done."""
         with pytest.raises(kind) as caught:
-            self.init(primary=primary, erase=erase)
+            self.init(primary=primary, erase=erase, keep=keep)
         assert self.done == []
         return str(caught.value)
 
@@ -103,23 +143,67 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 # --- on both nodes ---
 
 
-def test_a_blank_disk(disk: Disk) -> None:
+def test_a_new_disk(disk: Disk) -> None:
     assert disk.init() == NEXT
     assert disk.done == ["create_meta_data", "bring_up"]
     assert disk.said == ["/dev/vdb: meta-data written", "the volume is up"]
+    assert disk.metered == ["reading /dev/vdb"]
+
+
+@pytest.mark.parametrize("replicas", [[None, NEW], [None, ALONE], [None, ALONE, ALONE, NEW]])
+def test_a_blank_disk_is_marked(disk: Disk, replicas: list[Replica | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "SETTLES_WITHIN", 0.05)
+    disk.blank, disk.replicas = True, replicas
+    assert disk.init() == NEXT
+    assert disk.done == ["create_meta_data", "bring_up", "mark_blank"]
+    assert disk.said == ["/dev/vdb: blank; meta-data written", "the volume is up"]
+
+
+@pytest.mark.parametrize(
+    "replica",
+    [replace(SYNCED, disk="Inconsistent", replication="SyncTarget"), SYNCED, replace(NEW, peer_disk="Consistent")],
+)
+def test_a_blank_disk_that_the_peer_fills_is_not(disk: Disk, replica: Replica) -> None:
+    disk.blank, disk.replicas = True, [None, replica]
+    assert disk.init() == NEXT
+    assert disk.done == ["create_meta_data", "bring_up"]
+
+
+def test_where_drbd_holds_back_syncs_itself_nobody_is_told(disk: Disk) -> None:
+    disk.write(PAIR.replace("disk: /dev/vdb,", "disk: /dev/vdb, disk_options: {resync-after: minor-5},"))
+    disk.reload()
+    disk.blank, disk.replicas = True, [None, NEW]
+    assert disk.init() == NEXT
+    assert disk.done == ["create_meta_data", "bring_up"]
 
 
 def test_a_volume_that_is_up_is_done(disk: Disk) -> None:
     disk.replicas = [NEW]
     assert disk.init() == "already done: the volume is up"
-    assert disk.init(erase="/dev/vdb") == "already done: the volume is up"
-    assert disk.done == disk.said == []
+    assert disk.said == []
+    assert disk.refused(Failed, erase="/dev/vdb") == (
+        "cannot erase /dev/vdb: the volume is up\n"
+        "  if its data may go: escadm stop, drbdadm down esc, then the same again"
+    )
+
+
+def test_a_volume_without_a_disk_is_begun_anew(disk: Disk) -> None:
+    """A start before there were meta-data has left it so, or the disk was lost and is a new one now."""
+    disk.replicas = [replace(NEW, disk="Diskless"), None]
+    assert disk.init() == NEXT
+    assert disk.done == ["take_down", "create_meta_data", "bring_up"]
+    disk.done.clear()
+    disk.replicas = [replace(NEW, role="Primary", disk="Diskless")]
+    assert disk.refused(Failed) == (
+        "cannot use /dev/vdb: this node is Primary without a disk\n  move the role first: escadm switchover"
+    )
 
 
 @pytest.mark.parametrize("found", ["", "drbd", "ext4"])
 def test_meta_data_that_is_there_is_kept(disk: Disk, found: str) -> None:
     """As after a power cut, or between the two steps."""
     disk.meta_data, disk.signatures["/dev/vdb"] = True, found
+    disk.content, disk.never_used = "ext4", False
     assert disk.init() == NEXT
     assert disk.done == ["bring_up"]
     assert disk.said == ["/dev/vdb: the disk has DRBD's meta-data already", "the volume is up"]
@@ -127,10 +211,7 @@ def test_meta_data_that_is_there_is_kept(disk: Disk, found: str) -> None:
 
 def test_somebodys_data_is_never_taken_but_by_its_name(disk: Disk) -> None:
     disk.signatures["/dev/vdb"] = "LVM2_member labelled old"
-    assert disk.refused(Failed) == (
-        "cannot use /dev/vdb: there is LVM2_member labelled old on it\n"
-        "  if nobody needs what is on it: escadm drbd init --erase /dev/vdb"
-    )
+    assert disk.refused(Failed) == (f"cannot use /dev/vdb: there is LVM2_member labelled old on it{WAYS_OUT}")
     assert disk.refused(Usage, erase="/dev/vdc") == (
         "--erase names /dev/vdc, but the disk of the volume is /dev/vdb\n  --erase /dev/vdb"
     )
@@ -178,6 +259,12 @@ def test_without_a_pair_or_its_file_there_is_nothing_to_do(disk: Disk) -> None:
         assert disk.refused(Failed, primary=primary) == (
             f"cannot begin: there is no {disk.paths.drbd_res}\n  write it with: escadm reload"
         )
+    disk.reload()
+    disk.write(PAIR.replace("/dev/vdb", "/dev/vdc"))
+    for primary in (False, True):
+        assert disk.refused(Failed, primary=primary) == (
+            f"cannot begin: {disk.paths.drbd_res} is not what esc-config.yaml asks for\n  escadm reload"
+        )
     disk.write("resources: {}\n")
     assert disk.refused(Usage).startswith("there is nothing to replicate: esc-config.yaml has no drbd.nodes\n")
 
@@ -188,8 +275,23 @@ def test_without_a_pair_or_its_file_there_is_nothing_to_do(disk: Disk) -> None:
 def test_the_source_of_the_first_copy(disk: Disk) -> None:
     disk.replicas = [NEW]
     assert disk.init(primary=True) == THEN
-    assert disk.done == ["make_primary_source", "make_file_system /dev/drbd1 ext4", "demote"]
+    assert disk.done == ["make_primary_source", "unmark_blank", "make_file_system /dev/drbd1 ext4", "demote"]
     assert disk.said == ["this node is the source; the first copy to the peer has begun", "/dev/drbd1: ext4 made"]
+
+
+def test_two_blank_disks_need_no_copy(disk: Disk) -> None:
+    disk.replicas, disk.marks = [NEW], (True, True)
+    assert disk.init(primary=True) == RESTART
+    made = ["promote", "unmark_blank", "make_file_system /dev/drbd1 ext4", "demote"]
+    assert disk.done == ["skip_first_copy", *made]
+    assert disk.said == ["both disks are blank: there is nothing to copy", "/dev/drbd1: ext4 made"]
+
+
+@pytest.mark.parametrize(("marks", "told"), [((True, False), THEN), ((False, True), WAITING)])
+def test_one_blank_disk_does(disk: Disk, marks: tuple[bool, bool], told: str) -> None:
+    disk.replicas, disk.marks = [NEW], marks
+    assert disk.init(primary=True) == told
+    assert disk.done[:2] == ["make_primary_source", "unmark_blank"]
 
 
 def test_the_peer_is_waited_for(disk: Disk) -> None:
@@ -213,11 +315,12 @@ def test_first_things_first(disk: Disk) -> None:
     words = "cannot begin: the volume is not up here\n  begin with: escadm drbd init"
     assert disk.refused(Failed, primary=True) == words
     assert disk.refused(Usage, primary=True, erase="/dev/vdb") == "--erase goes with the first step, not with --primary"
+    assert disk.refused(Usage, primary=True, keep="/dev/vdb") == "--keep goes with the first step, not with --primary"
+    disk.replicas = [replace(NEW, disk="Diskless")]
+    assert disk.refused(Failed, primary=True) == words
 
 
-@pytest.mark.parametrize(
-    ("here", "there"), [("Inconsistent", "Diskless"), ("Outdated", "Inconsistent"), ("Diskless", "Inconsistent")]
-)
+@pytest.mark.parametrize(("here", "there"), [("Inconsistent", "Diskless"), ("Outdated", "Inconsistent")])
 def test_both_disks_must_be_new(disk: Disk, here: str, there: str) -> None:
     disk.replicas = [replace(NEW, disk=here, peer_disk=there)]
     assert disk.refused(Failed, primary=True) == (
@@ -231,10 +334,10 @@ def test_a_file_system_that_an_earlier_run_did_not_come_to_is_made(disk: Disk, p
     """The power was cut after the copy had begun."""
     disk.replicas = [replace(SYNCED, peer_disk=peer_disk)]
     assert disk.init(primary=True) == DONE
-    assert disk.done == ["promote", "make_file_system /dev/drbd1 ext4", "demote"]
+    assert disk.done == ["unmark_blank", "promote", "make_file_system /dev/drbd1 ext4", "demote"]
     disk.done.clear()
     assert disk.init(primary=True) == DONE
-    assert disk.done == ["promote", "demote"]
+    assert disk.done == ["unmark_blank", "promote", "demote"]
     assert disk.said[-1] == "/dev/drbd1: keeps the ext4 that is on it"
 
 
@@ -245,7 +348,7 @@ def test_the_same_on_a_node_that_is_still_primary(disk: Disk) -> None:
         disk.init(primary=True)
     disk.fails, disk.done, disk.replicas = "", [], [replace(SYNCED, role="Primary")]
     assert disk.init(primary=True) == DONE
-    assert disk.done == ["make_file_system /dev/drbd1 ext4"]
+    assert disk.done == ["unmark_blank", "make_file_system /dev/drbd1 ext4"]
 
 
 @pytest.mark.parametrize(
@@ -254,19 +357,106 @@ def test_the_same_on_a_node_that_is_still_primary(disk: Disk) -> None:
 def test_what_the_peer_has_done_is_done(disk: Disk, replica: Replica) -> None:
     disk.replicas = [replica]
     assert disk.init(primary=True) == DONE
-    assert disk.done == disk.said == []
+    assert (disk.done, disk.said) == (["unmark_blank"], [])
 
 
 def test_a_file_system_that_is_somewhere_else_is_nobodys_concern(disk: Disk) -> None:
     disk.write(PAIR.replace("filesystem: {device: /dev/drbd1", "filesystem: {device: /dev/vdc"))
     disk.replicas = [NEW]
     assert disk.init(primary=True) == THEN
-    assert disk.done == ["make_primary_source", "demote"]
+    assert disk.done == ["make_primary_source", "unmark_blank", "demote"]
 
 
 def test_an_existing_database_on_the_volume_is_kept(disk: Disk) -> None:
     disk.signatures["/dev/drbd1"] = "ext4 labelled data"
     disk.replicas = [NEW]
     assert disk.init(primary=True) == THEN
-    assert disk.done == ["make_primary_source", "demote"]
+    assert disk.done == ["make_primary_source", "unmark_blank", "demote"]
     assert disk.said[-1] == "/dev/drbd1: keeps the ext4 labelled data that is on it"
+
+
+# --- a file system that is there ---
+
+
+@pytest.fixture
+def used(disk: Disk) -> Disk:
+    disk.signatures["/dev/vdb"] = disk.content = "ext4"
+    return disk
+
+
+DECLARED = ["attach_alone", "declare_good", "bring_up"]
+
+
+def test_what_is_there_becomes_the_pairs_data(used: Disk) -> None:
+    assert used.init(keep="/dev/vdb") == FILLED
+    assert used.done == ["create_meta_data", *DECLARED]
+    assert used.said == [
+        "/dev/vdb: meta-data written after the ext4",
+        "/dev/vdb: what is on it is the pair's data from now on",
+        "the volume is up",
+    ]
+
+
+@pytest.mark.parametrize("cut", ["create_meta_data", "attach_alone", "declare_good", "bring_up"])
+def test_keeping_can_be_cut_off_anywhere(used: Disk, cut: str) -> None:
+    """Typed again without --keep it says what to do, and with it it goes on; nothing is written twice."""
+    used.fails = cut
+    with pytest.raises(Failed, match=rf"^cannot {cut}$"):
+        used.init(keep="/dev/vdb")
+    used.fails, used.meta_data = "", "create_meta_data" in used.done
+    used.never_used = "declare_good" not in used.done
+    used.signatures["/dev/vdb"] = "drbd" if used.meta_data else "ext4"
+    if used.never_used:
+        before, used.done = used.done, []
+        assert "escadm drbd init --keep /dev/vdb" in used.refused(Failed)
+        used.done = before
+        assert used.init(keep="/dev/vdb") == FILLED
+    else:
+        assert used.init(keep="/dev/vdb") == NEXT
+    assert [each for each in dict.fromkeys(used.done) if each != cut] == [
+        each for each in ("create_meta_data", *DECLARED) if each != cut
+    ]
+    assert used.done.count("create_meta_data") == used.done.count("declare_good") == 1
+
+
+def test_new_meta_data_beside_data_are_a_question(used: Disk) -> None:
+    used.meta_data, used.signatures["/dev/vdb"] = True, "drbd"
+    words = "cannot use /dev/vdb: there is ext4 on it, and new meta-data of DRBD"
+    assert used.refused(Failed) == f"{words}{WAYS_OUT}"
+
+
+def test_a_volume_that_came_up_undeclared_is_declared(used: Disk) -> None:
+    """Interrupted between the two, and typed again."""
+    used.replicas = [replace(ALONE, connection="StandAlone")]
+    assert used.init(keep="/dev/vdb") == FILLED
+    assert used.done == ["declare_good", "bring_up"]
+    used.done.clear()
+    for replica, never_used in ((ALONE, True), (NEW, True), (replace(ALONE, connection="StandAlone"), False)):
+        used.replicas, used.never_used = [replica], never_used
+        words = "cannot keep what is on /dev/vdb: the volume is up, and its data is Inconsistent"
+        assert used.refused(Failed, keep="/dev/vdb") == words
+    used.replicas = [SYNCED]
+    assert used.init(keep="/dev/vdb") == "already done: the volume is up"
+
+
+def test_the_meta_data_need_room(used: Disk) -> None:
+    used.ext_size = 1 << 27
+    assert used.refused(Failed, keep="/dev/vdb") == (
+        "cannot keep what is on /dev/vdb: its ext4 leaves no room for DRBD's meta-data at the end of the disk\n"
+        "  make it smaller, unmounted: e2fsck -f /dev/vdb, then resize2fs /dev/vdb 127M; then the same again"
+    )
+
+
+@pytest.mark.parametrize(("content", "why"), [("", "it is empty"), ("xfs", "xfs is not ext2, ext3 or ext4")])
+def test_only_what_can_be_made_smaller_is_kept(used: Disk, content: str, why: str) -> None:
+    used.content = content
+    assert used.refused(Failed, keep="/dev/vdb").startswith(f"cannot keep what is on /dev/vdb: {why}\n")
+
+
+def test_to_keep_and_to_erase_exclude_each_other(used: Disk) -> None:
+    assert used.refused(Usage, keep="/dev/vdb", erase="/dev/vdb").startswith("--erase and --keep exclude each other")
+    assert used.refused(Usage, keep="/dev/vdc") == (
+        "--keep names /dev/vdc, but the disk of the volume is /dev/vdb\n  --keep /dev/vdb"
+    )
+    used.user = "mounted at /srv"
+    assert used.refused(Failed, keep="/dev/vdb").startswith("cannot use /dev/vdb: it is mounted at /srv")

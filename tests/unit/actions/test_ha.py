@@ -9,8 +9,9 @@ from escadm.actions.ha_show import ha_show
 from escadm.actions.ha_unset import ha_unset
 from escadm.config.values import Wrong
 from escadm.core.types import HostFacts
-from escadm.errors import InvalidConfig, Usage
+from escadm.errors import Failed, InvalidConfig, Usage
 from escadm.paths import Paths
+from escadm.system import disk
 
 BELOW_A_ROOT = HostFacts({}, strict=False)
 HERE = HostFacts({"lo": (ip_address("127.0.0.1"),), "eth0": (ip_address("172.16.0.0"),), "eth1": (), "eth2": ()})
@@ -71,9 +72,34 @@ def test_a_node_without_a_file_becomes_one_of_a_pair(paths: Paths) -> None:
         ("keepalived.interface", None, "eth0"),
         ("drbd.nodes", None, "172.16.0.0 172.16.1.0"),
     )
-    assert result.next_steps[:2] == ("escadm reload", "escadm restart")
+    assert result.next_steps[:-1] == (
+        "escadm reload",
+        "escadm drbd init",
+        "run the same three on the other node",
+        "escadm drbd init --primary, on one of them",
+        "escadm restart, on both",
+    )
     assert "172.16.2.0" in result.next_steps[-1]
     assert result.warnings == ()
+
+
+@pytest.mark.parametrize(("found", "is_first"), [("drbd", False), ("", True), ("ext4", True), (None, True)])
+def test_a_volume_that_is_there_needs_no_first_installation(
+    paths: Paths, found: str | None, is_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the machine itself its disk is looked at; one that cannot be looked at has none either."""
+
+    def signature(name: str) -> str:
+        if found is None:
+            raise Failed(f"cannot look at the disk {name}")
+        return found
+
+    monkeypatch.setattr(disk, "signature", signature)
+    monkeypatch.setattr(Paths, "is_host", True)
+    result = ha_set(paths, HERE, SEED)
+    assert ("escadm drbd init" in result.next_steps) == is_first
+    result = ha_set(paths, HERE, HaOptions(kad_vri="7"))
+    assert ("escadm drbd init" in result.next_steps) == is_first
 
 
 def test_the_second_time_nothing_changes(paths: Paths) -> None:

@@ -83,7 +83,7 @@ def test_a_state_that_cannot_be_asked_for_is_no_state_of_the_volume(answer: tupl
 def test_bringing_up_loads_the_module_and_never_waits_for_the_peer() -> None:
     run = Commands()
     replication.bring_up(run)
-    assert run.asked == ["modprobe drbd", "drbdadm adjust esc"]
+    assert run.asked == ["modprobe drbd", "drbdadm adjust esc", "drbdadm resume-sync esc"]
 
 
 @pytest.mark.parametrize(

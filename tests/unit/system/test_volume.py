@@ -1,46 +1,29 @@
-"""First things on a disk: a real loop device, the real drbdmeta, blkid, wipefs and mkfs; no kernel module is needed."""
+"""DRBD's meta-data on a real loop device, by the real drbdmeta; no kernel module is needed."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from escadm.errors import Failed, NotInstalled
-from escadm.system import volume
+from escadm.system import disk, volume
 from escadm.system.run import Completed
 from escadm.system.run import run as real_run
+from tests.unit.system.conftest import SIZE
 
-SIZE = 16 << 20
 UNCLEAN = bytes.fromhex("8374026c")
 CLEAN = bytes.fromhex("8374026b")
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
-    file = tmp_path / "image"
-    with file.open("wb") as made:
-        made.truncate(SIZE)
-    return file
-
-
-@pytest.fixture
-def disk(image: Path) -> Iterator[str]:
-    losetup = ["losetup", "--find", "--show", "--direct-io=off", str(image)]
-    name = subprocess.run(losetup, check=True, capture_output=True, text=True).stdout.strip()
-    yield name
-    subprocess.run(["losetup", "--detach", name], check=True)
-
-
-@pytest.fixture
-def drbd(disk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The resource on ``disk``, for the commands of DRBD 8.4 as they are under that module."""
+def drbd(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The resource on the loop device, for the commands of DRBD 8.4 as they are under that module."""
     resource = tmp_path / "esc.res"
     resource.write_text(
-        f"resource esc {{ device /dev/drbd1; disk {disk}; meta-disk internal;"
+        f"resource esc {{ device /dev/drbd1; disk {loop}; meta-disk internal;"
         " floating 127.0.0.1:7789; floating 127.0.0.2:7789; }\n"
     )
 
@@ -53,80 +36,19 @@ def drbd(disk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         return real_run(argv, timeout=timeout, ok=ok, env={"DRBD_DRIVER_VERSION_OVERRIDE": "8.4.0"})
 
     monkeypatch.setattr(volume, "run", run)
-    return disk
-
-
-def test_a_blank_disk(disk: str) -> None:
-    assert volume.signature(disk) == ""
-    assert volume.user_of(disk) == ""
-
-
-def test_what_is_on_it_is_told_and_wiped(disk: str) -> None:
-    volume.make_file_system(disk, "ext4")
-    assert volume.signature(disk) == "ext4"
-    subprocess.run(["tune2fs", "-L", "old data", disk], check=True, capture_output=True)
-    assert volume.signature(disk) == "ext4 labelled old data"
-    volume.make_file_system(disk, "ext4")
-    assert volume.signature(disk) == "ext4"
-    volume.wipe(disk)
-    assert volume.signature(disk) == ""
-
-
-def test_a_partition_table_is_something_too(disk: str) -> None:
-    entry = bytes.fromhex("00000000 83000000 00080000 00080000")
-    with Path(disk).open("r+b") as device:
-        device.write(b"\0" * 446 + entry + b"\0" * 48 + b"\x55\xaa")
-    assert volume.signature(disk) == "dos"
-
-
-def test_a_disk_that_is_none(tmp_path: Path, image: Path) -> None:
-    hint = "\n  set drbd.disk in esc-config.yaml to the right device"
-    with pytest.raises(Failed) as caught:
-        volume.signature(str(tmp_path / "nothing"))
-    assert str(caught.value) == f"cannot look at the disk {tmp_path}/nothing: No such file or directory{hint}"
-    with pytest.raises(Failed) as caught:
-        volume.signature(str(image))
-    assert str(caught.value) == f"cannot use {image}: it is not a block device{hint}"
-
-
-def test_an_answer_of_blkid_that_is_none(disk: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(volume, "run", lambda argv, **_: Completed(tuple(argv), 8, "", ""))
-    with pytest.raises(Failed, match=rf"^cannot tell what is on {disk}: blkid ended with code 8$"):
-        volume.signature(disk)
-
-
-def test_who_uses_it(disk: str, tmp_path: Path) -> None:
-    volume.make_file_system(disk, "ext4")
-    point = tmp_path / "point"
-    point.mkdir()
-    subprocess.run(["mount", disk, str(point)], check=True)
-    try:
-        assert volume.user_of(disk) == f"mounted at {point}"
-    finally:
-        subprocess.run(["umount", str(point)], check=True)
-    assert volume.user_of(disk) == ""
-
-
-def test_a_user_that_is_no_mount(disk: str) -> None:
-    """DRBD, LVM, swap or a mounted partition: all of them claim the disk as this does."""
-    claim = os.open(disk, os.O_RDONLY | os.O_EXCL)
-    try:
-        assert volume.user_of(disk) == "in use by the kernel (Device or resource busy)"
-    finally:
-        os.close(claim)
-    assert volume.user_of(disk) == ""
+    return loop
 
 
 def test_meta_data_are_written_and_found(drbd: str) -> None:
     assert not volume.has_meta_data()
     volume.create_meta_data()
     assert volume.has_meta_data()
-    assert volume.signature(drbd) == "drbd"
+    assert disk.signature(drbd) == "drbd"
     volume.create_meta_data()
     assert volume.has_meta_data()
-    volume.wipe(drbd)
+    disk.wipe(drbd)
     assert not volume.has_meta_data()
-    assert volume.signature(drbd) == ""
+    assert disk.signature(drbd) == ""
 
 
 def test_meta_data_of_a_node_whose_power_was_cut_are_meta_data(drbd: str) -> None:
@@ -138,14 +60,14 @@ def test_meta_data_of_a_node_whose_power_was_cut_are_meta_data(drbd: str) -> Non
         device.seek(content.index(CLEAN))
         device.write(UNCLEAN)
     assert volume.has_meta_data()
-    assert volume.signature(drbd) == "drbd"
+    assert disk.signature(drbd) == "drbd"
 
 
 def test_a_file_system_beside_meta_data(drbd: str) -> None:
     volume.create_meta_data()
     subprocess.run(["mkfs.ext4", "-q", "-F", drbd, "12000"], check=True)
     assert volume.has_meta_data()
-    assert volume.signature(drbd) in ("drbd", "ext4")
+    assert disk.signature(drbd) in ("drbd", "ext4")
 
 
 @pytest.mark.parametrize(
@@ -162,20 +84,116 @@ def test_meta_data_that_cannot_be_looked_at_are_not_absent(complaint: str, monke
     assert caught.value.message == f"cannot write DRBD's meta-data: {why}"
 
 
-def test_the_words_of_drbdadm(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
+def test_new_meta_data_have_never_been_used(drbd: str) -> None:
+    assert not volume.was_never_used()
+    volume.create_meta_data()
+    assert volume.was_never_used()
+    with Path(drbd).open("r+b") as device:
+        content = device.read()
+        device.seek(content.index(CLEAN))
+        device.write(UNCLEAN)
+    assert volume.was_never_used()
+    generation = [drbd, "internal", "set-gi", "AAAAAAAAAAAAAAAA:0:0:0:1:1"]
+    subprocess.run(["drbdmeta", "--force", "1", "v08", *generation], check=True, capture_output=True)
+    assert volume.has_meta_data()
+    assert not volume.was_never_used()
+
+
+@pytest.mark.parametrize("surplus", [0, 1024])
+def test_the_room_that_is_left_is_what_drbdmeta_says(drbd: str, surplus: int) -> None:
+    """It refuses to write over the end of a file system, and takes one that ends right before."""
+    room = volume.room_for_data(SIZE)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-b", "1024", drbd, f"{(room + surplus) // 1024}"], check=True)
+    if surplus:
+        with pytest.raises(Failed, match=r"^cannot write DRBD's meta-data: Operation refused\.$"):
+            volume.create_meta_data()
+    else:
+        volume.create_meta_data()
+    assert volume.has_meta_data() == (not surplus)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What drbdadm is asked, all of which it does; without the file of its options."""
+    words: list[str] = []
 
     def run(argv: Sequence[str], **_: object) -> Completed:
-        asked.append([*argv[:2], *argv[3:]])
+        words.append(" ".join(argv if argv[1] != "-c" else [argv[0], *argv[3:]]))
         return Completed(tuple(argv), 0, "", "")
 
     monkeypatch.setattr(volume, "run", run)
-    volume.make_primary_source()
-    volume.create_meta_data()
+    return words
+
+
+def test_the_words_of_drbdadm(asked: list[str]) -> None:
+    for act in (
+        volume.make_primary_source,
+        volume.create_meta_data,
+        volume.mark_blank,
+        volume.unmark_blank,
+        volume.skip_first_copy,
+    ):
+        act()
     assert asked == [
-        ["drbdadm", "-c", "primary", "--force", "esc"],
-        ["drbdadm", "-c", "create-md", "--force", "esc"],
+        "drbdadm primary --force esc",
+        "drbdadm create-md --force esc",
+        "drbdadm pause-sync esc",
+        "drbdadm resume-sync esc",
+        "drbdadm new-current-uuid --clear-bitmap esc",
     ]
+
+
+def test_the_disk_without_the_connection(asked: list[str]) -> None:
+    volume.attach_alone()
+    assert asked == ["modprobe drbd", "drbdadm new-resource esc", "drbdadm new-minor esc", "drbdadm attach esc"]
+
+
+DECLARED = [
+    "drbdadm disk-options --fencing=dont-care esc",
+    "drbdadm net-options --fencing=dont-care esc",
+    "drbdadm primary --force esc",
+    "drbdadm secondary esc",
+    "drbdadm adjust esc",
+]
+
+
+def test_good_data_are_declared_without_a_word_to_the_peer(asked: list[str]) -> None:
+    volume.declare_good()
+    assert asked == DECLARED
+
+
+def test_the_policy_comes_back_also_when_drbd_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(argv: Sequence[str], **_: object) -> Completed:
+        asked.append(" ".join([argv[0], *argv[3:]]))
+        return Completed(tuple(argv), 17 if "primary" in argv else 0, "", "1: State change failed: (-2) Need access")
+
+    monkeypatch.setattr(volume, "run", run)
+    with pytest.raises(Failed, match=r"^cannot declare the data good: "):
+        volume.declare_good()
+    assert asked == [*DECLARED[:3], DECLARED[-1]]
+
+
+PEER = "exists peer-device name:esc peer-node-id:0 volume:0 replication:Established peer-disk:Inconsistent "
+
+
+@pytest.mark.parametrize(
+    ("told", "marks"),
+    [
+        (f"{PEER}resync-suspended:no", (False, False)),
+        (f"{PEER}resync-suspended:user", (True, False)),
+        (f"{PEER}resync-suspended:peer", (False, True)),
+        (f"{PEER}resync-suspended:user,peer", (True, True)),
+        (f"{PEER}resync-suspended:dependency", (False, False)),
+        ("exists -", (False, False)),
+    ],
+)
+def test_who_has_said_that_his_disk_is_blank(
+    told: str, marks: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volume, "run", lambda argv, **_: Completed(tuple(argv), 0, f"{told}\nexists -\n", ""))
+    assert volume.blank_marks() == marks
 
 
 def test_the_passing_file_is_nobodys_concern(monkeypatch: pytest.MonkeyPatch) -> None:
