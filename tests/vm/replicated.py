@@ -78,6 +78,7 @@ def begin(pair: Pair) -> None:
     for machine in pair.machines:
         machine.escadm("drbd", "init")
     pair.a.escadm("drbd", "init", "--primary")
+    pair.a.escadm("stop", "pgsql")  # it keeps trying, and would come upon half a database
     pair.a.sh(INITDB, timeout=120)
     for machine in pair.machines:
         machine.escadm("restart", check=False)
