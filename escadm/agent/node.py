@@ -21,8 +21,9 @@ from escadm.agent.peer import PeerLinks, heartbeat_interval
 from escadm.agent.publish import publish_end, publish_role
 from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
-from escadm.agent.tell import NO_GATEWAY, publish_node, remember_node, tell_keepalived, tell_peer
+from escadm.agent.tell import publish_node, remember_node, tell_keepalived, tell_peer
 from escadm.agent.vrrp import Keepalived, RoleFeed
+from escadm.core.fencing import NO_GATEWAY
 from escadm.core.lifecycle import Event, Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.replication import Replica, why_unfit

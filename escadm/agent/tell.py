@@ -8,6 +8,7 @@ from escadm.agent.memory import Memory, remember, save
 from escadm.agent.publish import picture, publish
 from escadm.agent.vrrp import write_fitness
 from escadm.core.evidence import encode, evidence_of
+from escadm.core.fencing import NO_GATEWAY
 from escadm.core.health import Facts
 from escadm.core.reconcile import DOWN
 from escadm.core.types import UnitState, Vrrp
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 LONGEST_REASON = 200
 MOST_REASONS = 3
-NO_GATEWAY = "the gateway cannot be reached"
 
 
 def facts_of(node: Node) -> Facts:
@@ -36,6 +36,8 @@ def facts_of(node: Node) -> Facts:
         peer=node.peer,
         vip_here=seen,
         release=node.release,
+        held=node.fence.hold.reason if node.fence.hold else "",
+        gateway=node.gateway.reached,
         replica=node.replica,
         unfit=node.unfit,
         pairing=pairing_of(node),

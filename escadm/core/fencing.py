@@ -18,6 +18,7 @@ UNSERVABLE = frozenset({"Outdated", "Inconsistent", "Diskless", "Failed"})
 
 UNCERTAIN = "it is not known yet what the peer does: DRBD has no connection to it"
 ISOLATED = "neither the peer nor the gateway can be reached"
+NO_GATEWAY = "the gateway cannot be reached"
 
 
 class Answer(StrEnum):

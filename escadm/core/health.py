@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from escadm.core.fencing import NO_GATEWAY
 from escadm.core.lifecycle import FAILURE_LIMIT, Life
 from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
-from escadm.core.redundancy import degradation
-from escadm.core.replication import Replica, why_unfit
+from escadm.core.redundancy import degradation, unfitness
+from escadm.core.replication import Replica
 from escadm.core.role import Peer
 from escadm.core.types import (
     PROMOTION,
@@ -31,8 +32,8 @@ ROLE_NAMES = {Role.MASTER: "Master", Role.BACKUP: "Backup", Role.STANDALONE: "St
 class Facts:
     """Everything that a verdict rests on.
 
-    ``vip_here`` None = not looked at. ``release``: why the role is given up. ``unfit``: why the data here must not be
-    served.
+    ``vip_here`` None = not looked at. ``release``: why the role is given up. ``held``: why it is not taken. ``unfit``:
+    why the data here must not be served. ``gateway``: whether it is reached, None where there is none.
     """
 
     plan: Plan
@@ -43,6 +44,8 @@ class Facts:
     peer: Peer | None = None
     vip_here: bool | None = None
     release: str = ""
+    held: str = ""
+    gateway: bool | None = None
     replica: Replica | None = None
     unfit: str = ""
     pairing: Mapping[str, str] = field(default_factory=dict)
@@ -105,13 +108,20 @@ def _failures(facts: Facts) -> tuple[str, ...]:
         if life.state in stuck and life.reason and not life.again and not life.failed and not life.streak
     ]
     found += [f"{name} {facts.life(name).reason}" for name in facts.plan.units if _holds_back(facts, name)]
-    replica = volume(facts)
-    goes_on = replica is not None and replica.uses_peers_disk
-    found += [facts.unfit] if facts.unfit and facts.unfit not in found and not goes_on else []
+    unfit = _unfit(facts)
+    found += [unfit] if unfit and unfit not in found else []
     found += _split(facts)
-    if facts.role is Role.FAULT and not facts.release and not found:
+    if facts.role is Role.FAULT and not (facts.release or facts.held or found):
         found += ["keepalived reports a fault (see its log)"] if facts.vrrp is Vrrp.FAULT else []
     return tuple(found)
+
+
+def _unfit(facts: Facts) -> str:
+    """Why the data here must not be served, with the way out; empty where it may, or is being brought up to date."""
+    replica = volume(facts)
+    if replica is None:
+        return facts.unfit
+    return unfitness(replica, facts.peer.replica if facts.peer else None)
 
 
 def _volume_trouble(facts: Facts) -> str:
@@ -153,7 +163,8 @@ def _split(facts: Facts) -> list[str]:
 
 
 def _degradations(facts: Facts) -> tuple[str, ...]:
-    found = [facts.release] if facts.release else []
+    found = [each for each in (facts.release, facts.held) if each]
+    found += [NO_GATEWAY] if facts.gateway is False else []
     found += _peer_findings(facts)
     found += [each for each in (_volume_trouble(facts),) if each]
     if facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and facts.vip_here is False and facts.plan.keepalived:
@@ -204,7 +215,7 @@ def _starting(facts: Facts) -> list[str]:
     if late or not facts.plan.is_pair:
         return [name for name in late if facts.plan.units[name].kind is not Kind.GROUP] or late
     wrong = {Vrrp.MASTER: (Role.MASTER,), Vrrp.BACKUP: (Role.BACKUP,)}.get(facts.vrrp)
-    return ["keepalived"] if wrong and facts.role not in wrong and not facts.release else []
+    return ["keepalived"] if wrong and facts.role not in wrong and not (facts.release or facts.held) else []
 
 
 def describe_unit(facts: Facts, unit: Unit) -> tuple[str, str]:
@@ -220,17 +231,10 @@ def describe_unit(facts: Facts, unit: Unit) -> tuple[str, str]:
         return "failed", life.reason
     if unit.kind is Kind.DRBD and life.state is UnitState.RUNNING:
         state = "master" if facts.life(PROMOTION).state is UnitState.RUNNING else "backup"
-        return state, _volume_detail(facts)
+        return state, _unfit(facts) or _volume_trouble(facts)
     if life.state is UnitState.STOPPED:
         return "stopped", _why_stopped(facts, unit)
     return life.state.value, life.reason if life.state is not UnitState.RUNNING else ""
-
-
-def _volume_detail(facts: Facts) -> str:
-    replica = volume(facts)
-    if replica is None or replica.uses_peers_disk:
-        return _volume_trouble(facts)
-    return why_unfit(replica) or _volume_trouble(facts)
 
 
 def _why_stopped(facts: Facts, unit: Unit) -> str:

@@ -22,7 +22,7 @@ from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Role, Unit, 
 from escadm.errors import Failed
 from escadm.paths import Paths
 from tests.unit.agent.test_node import Stubs
-from tests.unit.agent.world import LIMIT, ScriptedNode, plan, run, unit, wait_for
+from tests.unit.agent.world import LIMIT, ScriptedNode, plan, run, status, unit, wait_for
 
 LOW, HIGH = ip_address("192.0.2.8"), ip_address("192.0.2.9")
 VRRP = KeepalivedSpec(ip_address("192.0.2.1"), "lo", "lo", 51)
@@ -411,6 +411,7 @@ def test_a_standby_that_is_cut_off_leaves_the_election_at_once_and_comes_back(
         async with losing(paths, monkeypatch, STANDBY) as lost:
             lost.gateway(False)
             await wait_for(lambda: paths.fitness.read_text() == "-254\n")
+            assert ISOLATED in status(paths)["reasons"]
             lost.node._on_vrrp(Vrrp.MASTER)  # keepalived had made up its mind already
             await lost.turns()
             assert lost.stubs.told.get("drbd:master") is None

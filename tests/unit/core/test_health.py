@@ -6,6 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from escadm.core.evidence import Evidence
+from escadm.core.fencing import ISOLATED, NO_GATEWAY
 from escadm.core.health import Facts, describe_unit, judge
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import Intent
@@ -210,6 +211,21 @@ def test_released_role_tells_why() -> None:
     assert "gave the role up: escmanager exited with code 3" in verdict.reasons
     switching = replace(backup(), role=Role.FAULT, vrrp=Vrrp.FAULT, release="the role is handed to the peer")
     assert line(switching) == "1 ESC status=1 ESC Fault Degraded: the role is handed to the peer"
+
+
+def test_a_node_that_is_held_back_tells_why() -> None:
+    silent = Peer("172.16.1.0")
+    held = replace(backup(), role=Role.FAULT, vrrp=Vrrp.FAULT, peer=silent, held=ISOLATED, gateway=False)
+    assert line(held) == f"1 ESC status=1 ESC Fault Degraded: {ISOLATED}"
+    assert judge(held).reasons == (ISOLATED, NO_GATEWAY, "peer 172.16.1.0 is not connected")
+    elected = replace(held, role=Role.BACKUP, vrrp=Vrrp.MASTER)
+    assert line(elected) == f"1 ESC status=1 ESC Backup Degraded: {ISOLATED}"
+
+
+@pytest.mark.parametrize("facts", [master(), backup()])
+def test_a_gateway_that_is_lost_is_told_on_both_nodes_while_all_else_works(facts: Facts) -> None:
+    assert judge(replace(facts, gateway=False)).reasons == (NO_GATEWAY,)
+    assert not judge(replace(facts, gateway=True)).reasons
 
 
 def test_vip_counts_on_a_primary_alone_and_only_if_looked_at() -> None:
