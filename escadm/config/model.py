@@ -152,7 +152,9 @@ class Keepalived(Resource):
     priority: Priority = Field(250, description="the same on both nodes")
     unicast_source: OneAddress = Field(None, description="default: this node's address in drbd.nodes")
     unicast_peers: Addresses = Field((), description="default: the other address in drbd.nodes")
-    gateway: Addresses = Field((), description="addresses that health asks whether this node has a network")
+    gateway: Addresses = Field(
+        (), description="third machines; a node that reaches none of them, nor its peer, has no role"
+    )
 
 
 AnyResource = Group | Service | Drbd | Filesystem | Keepalived

@@ -51,7 +51,7 @@ def ha_set(
     ] = None,
     gateway: Annotated[
         Several,
-        typer.Option("--gateway", metavar="ADDRESS", help="Addresses that health asks."),
+        typer.Option("--gateway", metavar="ADDRESS", help="Third machines that answer pings, to decide."),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
