@@ -144,6 +144,7 @@ def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, facts: HostFacts,
             yield _Check(f"gateway {gateway}", partial(_ping, gateway, facts, host))
     if plan.drbd is not None:
         yield _Check("replication", partial(check_replication, snapshot, facts, host))
+        yield _Check("fence-peer", partial(_fence_peer, paths))
     up = {resource.name: resource for resource in snapshot.resources if resource.state == "running"}
     for unit in plan.units.values():
         if isinstance(unit.spec, FilesystemSpec) and unit.spec.device is not None:
@@ -182,6 +183,14 @@ def _virtual_address(spec: KeepalivedSpec, role: Role | None) -> str:
     if here is not (role is Role.MASTER):
         raise Failed(f"{place}, and the role is {role.value}")
     return place
+
+
+def _fence_peer(paths: Paths) -> str:
+    program = paths.fence_peer
+    if not os.access(program, os.X_OK):
+        told = f"{program} is not there, or cannot be run: a primary that loses its peer would wait for ever"
+        raise Failed(told) if paths.is_host else NotPermitted(told)
+    return f"{program} can be run"
 
 
 def _mount(spec: FilesystemSpec, role: Role | None, paths: Paths) -> str:

@@ -202,3 +202,16 @@ def test_replication_is_asked_for_its_own_word(paths: Paths) -> None:
         assert found(look(paths, Role.BACKUP, PAIR + DRBD, volume))["replication"][0] is passed, state
     beside = look(paths, Role.BACKUP, PAIR + DRBD, volume, facts=BESIDE)
     assert found(beside)["replication"] == (None, "a tree beside the machine has no volume of its own")
+
+
+def test_what_drbd_runs_when_it_has_lost_its_peer_is_there(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = f"{paths.fence_peer} is not there, or cannot be run: a primary that loses its peer would wait for ever"
+    assert found(look(paths, Role.BACKUP, PAIR + DRBD))["fence-peer"] == (None, missing), "a tree need not have it"
+    monkeypatch.setattr(Paths, "is_host", True)
+    assert found(look(paths, Role.BACKUP, PAIR + DRBD))["fence-peer"] == (False, missing)
+    paths.fence_peer.parent.mkdir(parents=True)
+    paths.fence_peer.touch(0o644)
+    assert found(look(paths, Role.BACKUP, PAIR + DRBD))["fence-peer"] == (False, missing)
+    paths.fence_peer.chmod(0o755)
+    assert found(look(paths, Role.BACKUP, PAIR + DRBD))["fence-peer"] == (True, f"{paths.fence_peer} can be run")
+    assert "fence-peer" not in found(look(paths, Role.BACKUP, PAIR))
