@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from escadm.cli.meter import meters
-from escadm.cli.output import say
+from escadm.cli.output import complain, say
 from escadm.cli.session import Session, session
 from escadm.errors import Failed, Usage
 
@@ -42,9 +42,13 @@ def init(
     from escadm.system.net import host_facts  # noqa: PLC0415
 
     here = _on_the_machine(context, "prepare a disk", "a disk belongs to the machine")
-    with meters() as meter:
-        facts, leave = host_facts(here.paths), Leave(erase, keep)
-        told = drbd_init(here.paths, facts, Host(), Teller(say, meter), primary=primary, leave=leave)
+    try:
+        with meters() as meter:
+            facts, leave = host_facts(here.paths), Leave(erase, keep)
+            told = drbd_init(here.paths, facts, Host(), Teller(say, meter), primary=primary, leave=leave)
+    except KeyboardInterrupt:
+        complain("interrupted", "type the same again: it goes on from there, or says what to do")
+        raise
     say(told)
 
 

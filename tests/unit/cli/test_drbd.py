@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from escadm.actions import drbd_init as action
+from escadm.cli import app
+from escadm.cli.session import Session
+from escadm.paths import Paths
+
+
+def test_an_interrupted_installation_says_how_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(action, "drbd_init", interrupt)
+    monkeypatch.setattr(Paths, "is_host", True)
+    monkeypatch.setattr(Session, "require_root", lambda self, what: None)
+    monkeypatch.setattr(app.sys, "argv", ["escadm", "drbd", "init"])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == app.INTERRUPTED
+    told = "escadm: interrupted\n  type the same again: it goes on from there, or says what to do\n"
+    assert capsys.readouterr().err == told
