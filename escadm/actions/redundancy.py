@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from escadm.core.evidence import Evidence, evidence_of
-from escadm.core.redundancy import WAY_OUT, degradation, is_split, last_refusal, side_by_side
-from escadm.core.replication import Replica, why_unfit
+from escadm.core.redundancy import MORE, WAY_OUT, degradation, is_split, last_refusal, side_by_side, unfitness
+from escadm.core.replication import Replica
 from escadm.core.types import HostFacts, Snapshot
 from escadm.errors import EscadmError, Failed, NotPermitted
 from escadm.system.host import Host
@@ -18,9 +18,8 @@ def check_replication(snapshot: Snapshot, facts: HostFacts, host: Host) -> str:
     replica = _volume(facts, host)
     if replica is None:
         raise Failed("the volume is not up")
-    trouble = degradation(replica, _peer(snapshot))
-    if not replica.uses_peers_disk:
-        trouble = why_unfit(replica) or trouble
+    trouble = unfitness(replica, _peer(snapshot)) or degradation(replica, _peer(snapshot))
+    trouble = trouble.removesuffix(MORE)
     if trouble:
         explained = replica.is_connected or is_split(replica, _peer(snapshot))
         raise Failed(trouble if explained else f"{trouble}{_refusal(replica, host)}")
@@ -28,7 +27,7 @@ def check_replication(snapshot: Snapshot, facts: HostFacts, host: Host) -> str:
 
 
 def both_copies(snapshot: Snapshot, facts: HostFacts, host: Host) -> tuple[str, ...]:
-    """Where DRBD has stopped on either side: what both copies are like, and the commands that end it; else nothing."""
+    """Where DRBD has stopped on either side, what both copies are like; and if it may be a split brain, the way out."""
     peer = _peer(snapshot)
     try:
         replica = _volume(facts, host)
@@ -40,7 +39,8 @@ def both_copies(snapshot: Snapshot, facts: HostFacts, host: Host) -> tuple[str, 
         replica = replace(replica, generation=read_generation(host.run), last_write=known)
     except EscadmError:
         return ()  # the check has said so
-    return (*side_by_side(evidence_of(replica, snapshot.role_since), peer), *WAY_OUT)
+    way_out = WAY_OUT if peer is None or is_split(replica, peer) else ()
+    return (*side_by_side(evidence_of(replica, snapshot.role_since), peer), *way_out)
 
 
 def _volume(facts: HostFacts, host: Host) -> Replica | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from escadm.core.fencing import NO_GATEWAY
 from escadm.core.lifecycle import FAILURE_LIMIT, Life
 from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
-from escadm.core.redundancy import degradation, unfitness
+from escadm.core.redundancy import SPLIT, degradation, unfitness
 from escadm.core.replication import Replica
 from escadm.core.role import Peer
 from escadm.core.types import (
@@ -111,7 +111,7 @@ def _failures(facts: Facts) -> tuple[str, ...]:
     unfit = _unfit(facts)
     found += [unfit] if unfit and unfit not in found else []
     found += _split(facts)
-    if facts.role is Role.FAULT and not (facts.release or facts.held or found):
+    if facts.role is Role.FAULT and not (facts.release or facts.held or facts.unfit or found):
         found += ["keepalived reports a fault (see its log)"] if facts.vrrp is Vrrp.FAULT else []
     return tuple(found)
 
@@ -165,8 +165,8 @@ def _split(facts: Facts) -> list[str]:
 def _degradations(facts: Facts) -> tuple[str, ...]:
     found = [each for each in (facts.release, facts.held) if each]
     found += [NO_GATEWAY] if facts.gateway is False else []
-    found += _peer_findings(facts)
-    found += [each for each in (_volume_trouble(facts),) if each]
+    trouble, peer = _volume_trouble(facts), _peer_findings(facts)
+    found += [trouble, *peer] if trouble == SPLIT else [*peer, trouble] if trouble else peer
     if facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and facts.vip_here is False and facts.plan.keepalived:
         spec = facts.plan.keepalived
         found.append(f"the virtual address {spec.vip} is not on {spec.vip_interface}")

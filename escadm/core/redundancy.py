@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from escadm.core.evidence import Evidence
-from escadm.core.replication import Replica
+from escadm.core.replication import Replica, why_unfit
 
 CUT = "replication is not connected to the peer"
-STOPPED = "replication has stopped (StandAlone): escadm health says more"
+MORE = ": escadm health says more"
+STOPPED = f"replication has stopped (StandAlone){MORE}"
 SPLIT = "split brain: both nodes have written without each other: escadm health shows both sides"
 
 SUSPENDED = {
@@ -24,7 +25,7 @@ WITHOUT_DISK = (
 
 SYNCS = {
     "SyncSource": "the peer is being brought up to date{progress}",
-    "SyncTarget": "being brought up to date from the peer{progress}",
+    "SyncTarget": "{state}being brought up to date from the peer{progress}",
     "PausedSyncS": "bringing the peer up to date is paused{progress}",
     "PausedSyncT": "being brought up to date from the peer is paused{progress}",
     "Ahead": "the link cannot keep up: the peer is behind, and will be brought up to date{progress}",
@@ -38,6 +39,27 @@ PEERS_DISK = {
     "Diskless": "the peer has no disk (Diskless): what is written is on this node alone",
     "Failed": "the peer's disk has failed: what is written is on this node alone",
 }
+
+
+LOST_PEER = "start the peer, or, if it is lost for good: escadm drbd resolve --keep-local"
+
+
+def unfitness(replica: Replica, peer: Evidence | None) -> str:
+    """Why the data here must not be served, with the way out; empty where it may, and where somebody is at work on it.
+
+    ``peer``: what the peer tells of its copy, None while it is not heard.
+    """
+    if replica.uses_peers_disk or replica.replication == "SyncTarget":
+        return ""
+    why = why_unfit(replica)
+    if not why or replica.is_connected or not replica.has_disk:
+        return why
+    if is_split(replica, peer):
+        return SPLIT
+    if replica.connection == "StandAlone":
+        return f"{why}{MORE}"
+    waits = peer is None and replica.disk in ("Consistent", "Outdated")
+    return f"{why}: {LOST_PEER}" if waits else why
 
 
 def is_split(replica: Replica, peer: Evidence | None) -> bool:
@@ -67,13 +89,14 @@ def _apart(replica: Replica, peer: Evidence | None) -> str:
     if replica.connection == "StandAlone":
         return STOPPED
     if peer is not None and peer.connection == "StandAlone":
-        return "the peer has stopped the replication (StandAlone): escadm health says more"
+        return f"the peer has stopped the replication (StandAlone){MORE}"
     return CUT
 
 
 def _together(replica: Replica) -> str:
     if replica.replication in SYNCS:
-        return SYNCS[replica.replication].format(progress=progress(replica))
+        state = "" if replica.disk == "UpToDate" else f"its data is {replica.disk}: "
+        return SYNCS[replica.replication].format(progress=progress(replica), state=state)
     if replica.peer_disk not in ("UpToDate", "Unknown", "DUnknown"):
         return PEERS_DISK.get(replica.peer_disk, f"the peer's disk is {replica.peer_disk}")
     if replica.replication in VERIFIES:

@@ -144,7 +144,6 @@ class Gate(StrEnum):
 
 
 CONSISTENT = "the data is consistent, but whether it is the newest only the peer knows"
-LOST_PEER = "start the peer, or, if it is lost for good: escadm drbd resolve --keep-local"
 
 UNFIT = {
     "UpToDate": "",
@@ -152,7 +151,7 @@ UNFIT = {
     "Attaching": "",
     "Negotiating": "",
     "Inconsistent": "its data is Inconsistent: a sync from the peer has not been completed",
-    "Outdated": f"its data is Outdated: the peer has newer data: {LOST_PEER}",
+    "Outdated": "its data is Outdated: the peer has newer data",
     "Diskless": "it has no disk (Diskless): the disk was lost or never attached",
     "Failed": "its disk has failed",
     "DUnknown": "the state of its disk is not known",
@@ -182,9 +181,9 @@ def why_unfit(replica: Replica | None) -> str:
     if why or replica.is_primary or replica.is_connected:
         return why
     if replica.disk == "Consistent":
-        return f"{CONSISTENT}: {LOST_PEER}"
+        return CONSISTENT
     if replica.disk == "UpToDate" and replica.connection == "StandAlone":
-        return "replication has stopped (StandAlone), and the peer may have newer data: escadm health says more"
+        return "replication has stopped (StandAlone), and the peer may have newer data"
     return ""
 
 

@@ -1,6 +1,7 @@
 """The volume as health looks at it. What DRBD and the kernel say is recorded; who says it is the test's own."""
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,9 @@ def test_why_drbd_has_refused_the_peer_is_in_the_kernels_log() -> None:
         == f"{cut}; DRBD has refused the peer (dmesg): the shared secrets of the nodes differ"
     )
     assert trouble("link-cut.a", NotPermitted("dmesg: not for you")) == f"{cut}; dmesg may say why"
-    assert trouble("split-brain.a") == f"{stopped}: escadm health says more; dmesg may say why"
-    assert trouble("resync.b", SECRETS) == "its data is Inconsistent: a sync from the peer has not been completed"
+    assert trouble("split-brain.a") == f"{stopped}; dmesg may say why"
+    assert trouble("resync.b", SECRETS).startswith("its data is Inconsistent: being brought up to date from the peer (")
+    assert trouble("outdated.b").startswith("its data is Outdated: the peer has newer data: start the peer, or, ")
     assert trouble("down.a") == "the volume is not up"
 
 
@@ -109,6 +111,12 @@ def test_one_side_that_has_stopped_is_enough() -> None:
     assert len(both_copies(snapshot(THERE), HERE, Host(run=waiting))) == 10
     assert both_copies(snapshot(), HERE, Host(run=waiting)) == ()
     assert len(both_copies(snapshot(), HERE, Host(run=Kernel("split-brain.a")))) == 10
+
+
+def test_a_peer_that_is_refused_for_another_reason_is_no_choice_between_two_copies() -> None:
+    lines = both_copies(snapshot(replace(THERE, out_of_sync=0)), HERE, Host(run=Kernel("split-brain.a")))
+    assert len(lines) == 8
+    assert not any("resolve" in line for line in lines)
 
 
 def test_beside_the_machine_nobody_is_asked() -> None:

@@ -453,6 +453,26 @@ def test_the_volume_in_the_line_and_in_its_own(facts: Facts, wanted: str, volume
     assert shown(facts, "drbd") == volume
 
 
+def test_a_standby_that_is_being_brought_up_to_date_has_not_failed() -> None:
+    """Its fitness keeps it out of the election: keepalived says FAULT."""
+    syncing = replace(STANDBY, disk="Inconsistent", replication="SyncTarget", out_of_sync=73 * MIB)
+    facts = replace(replicated(backup(), syncing), role=Role.FAULT, vrrp=Vrrp.FAULT)
+    told = "its data is Inconsistent: being brought up to date from the peer (42%, 73 MiB to go)"
+    assert facts.unfit
+    assert line(facts) == f"1 ESC status=1 ESC Fault Degraded: {told}"
+    assert shown(facts, "drbd") == f"drbd (pgid 0) is backup: {told}"
+
+
+def test_a_split_brain_counts_for_more_than_an_unfit_peer() -> None:
+    facts = replicated(
+        master(), replace(ALONE, out_of_sync=4096), Evidence("Secondary", "StandAlone", out_of_sync=4096)
+    )
+    assert facts.peer is not None
+    found = judge(replace(facts, peer=replace(facts.peer, fit=False, reasons=("its data is old",))))
+    assert found.text.startswith("ESC Master Degraded: split brain: ")
+    assert found.reasons[1] == "peer 172.16.1.0 is not fit: its data is old"
+
+
 def test_a_diskless_primary_whose_peer_is_gone_has_failed() -> None:
     lost = replace(ALONE, connection="Connecting", disk="Diskless")
     assert line(replicated(master(), lost)).startswith("2 ESC status=2 ESC Master Failed: it has no disk (Diskless)")

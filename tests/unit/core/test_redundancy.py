@@ -16,6 +16,7 @@ from escadm.core.redundancy import (
     progress,
     side_by_side,
     size,
+    unfitness,
 )
 from escadm.core.replication import Replica
 from tests.unit.core.recorded import SIZE, STATES, STATES_OF_9, of_9, recorded, said
@@ -67,7 +68,7 @@ DEGRADED_OF_9 = {
     "frozen": "writes wait until it is known what the peer does (suspended:fencing)",
     "split-brain": STOPPED,
     "sync-source": "the peer is being brought up to date (42%, 73 MiB to go)",
-    "sync-target": "being brought up to date from the peer (50%, 64 MiB to go)",
+    "sync-target": "its data is Inconsistent: being brought up to date from the peer (50%, 64 MiB to go)",
 }
 
 
@@ -80,7 +81,7 @@ def test_the_same_of_drbd_9(state: str) -> None:
     ("state", "begin"),
     [
         ("resync.a", "the peer is being brought up to date ("),
-        ("resync.b", "being brought up to date from the peer ("),
+        ("resync.b", "its data is Inconsistent: being brought up to date from the peer ("),
         ("resync-paused.a", "bringing the peer up to date is paused ("),
         ("resync-paused.b", "being brought up to date from the peer is paused ("),
     ],
@@ -158,6 +159,51 @@ def test_bytes_for_people(count: int, told: str) -> None:
 @pytest.mark.parametrize(("seconds", "told"), [(0.4, "0:00"), (72, "1:12"), (3599.6, "1:00:00"), (3723, "1:02:03")])
 def test_seconds_for_people(seconds: float, told: str) -> None:
     assert clock(seconds) == told
+
+
+# --- data that must not be served ---
+
+LOST = "start the peer, or, if it is lost for good: escadm drbd resolve --keep-local"
+ASK = "escadm health says more"
+UNKNOWN_AGE = "the data is consistent, but whether it is the newest only the peer knows"
+OUTDATED = "its data is Outdated: the peer has newer data"
+
+
+@pytest.mark.parametrize(
+    ("connection", "disk", "heard", "told"),
+    [
+        ("Connecting", "UpToDate", False, ""),
+        ("Connecting", "Consistent", False, f"{UNKNOWN_AGE}: {LOST}"),
+        ("Connecting", "Consistent", True, UNKNOWN_AGE),
+        ("Connecting", "Outdated", False, f"{OUTDATED}: {LOST}"),
+        ("Connecting", "Outdated", True, OUTDATED),
+        ("StandAlone", "Outdated", False, f"{OUTDATED}: {ASK}"),
+        (
+            "StandAlone",
+            "UpToDate",
+            True,
+            f"replication has stopped (StandAlone), and the peer may have newer data: {ASK}",
+        ),
+        ("Connecting", "Inconsistent", False, "its data is Inconsistent: a sync from the peer has not been completed"),
+        ("StandAlone", "Failed", False, "its disk has failed"),
+        ("Connected", "Diskless", True, "it has no disk (Diskless): the disk was lost or never attached"),
+    ],
+)
+def test_data_that_must_not_be_served_and_the_way_out(connection: str, disk: str, heard: bool, told: str) -> None:
+    replica = Replica("Secondary", connection, disk=disk)
+    assert unfitness(replica, Evidence("Primary") if heard else None) == told
+
+
+def test_a_standby_in_a_split_brain_is_told_as_that() -> None:
+    standby = Replica("Secondary", "StandAlone", disk="UpToDate", out_of_sync=4096)
+    assert unfitness(standby, Evidence("Primary", "StandAlone", "UpToDate", out_of_sync=4096)) == SPLIT
+
+
+def test_data_that_somebody_is_at_work_on_is_told_as_that() -> None:
+    syncing, diskless = recorded("resync.b"), recorded("diskless.a")
+    assert syncing is not None
+    assert diskless is not None
+    assert unfitness(syncing, None) == unfitness(diskless, None) == ""
 
 
 # --- the peer's word ---
