@@ -6,7 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from escadm.errors import Failed, NotInstalled
+from escadm.errors import EscadmError, Failed
 from escadm.system.run import Completed, Run, run
 
 PARSERS = {9: "drbdadm", 8: "/lib/drbd/drbdadm-84"}
@@ -31,13 +31,13 @@ SECRET = re.compile(r'(?<=shared-secret ")[^"\n]*')
 
 
 def kernel_major(run: Run = run) -> int:
-    """8 or 9: the DRBD of this kernel, also one that is not loaded; 9 where there is none."""
+    """8 or 9: the DRBD of this kernel, also one that is not loaded; 9 where there is none, and where nobody says."""
     try:
         version = VERSION.read_text()
     except OSError:
         try:
             version = run(["modinfo", "-F", "version", "drbd"], timeout=TIMEOUT, ok=ANY_CODE).stdout
-        except NotInstalled:
+        except EscadmError:
             version = ""
     return 8 if version.startswith("8.") else 9
 

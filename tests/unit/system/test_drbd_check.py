@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from escadm.core.types import Address, DrbdSpec, Secret
-from escadm.errors import Failed, NotInstalled
+from escadm.errors import Failed, NotInstalled, NotPermitted
 from escadm.paths import Paths
 from escadm.render.drbd import render_drbd
 from escadm.system import drbd
@@ -175,3 +175,13 @@ def test_the_kernels_version(
         return Completed(tuple(argv), 0 if on_disk else 1, on_disk, "" if on_disk else "modinfo: ERROR")
 
     assert drbd.kernel_major(run) == major
+
+
+def test_who_may_not_ask_for_the_module_may_still_look_at_a_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(argv: Sequence[str], **named: object) -> Completed:
+        raise NotPermitted("cannot run modinfo: Permission denied")
+
+    monkeypatch.setattr(drbd, "VERSION", tmp_path / "version")
+    assert drbd.kernel_major(run) == 9
