@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from statistics import median
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float], digits: int = 2) -> str:
     """``MEDIAN (MIN-MAX)``."""
-    return f"{median(values):.2f} ({min(values):.2f}-{max(values):.2f})" if values else "-"
+    if not values:
+        return "-"
+    middle, least, most = (f"{value:.{digits}f}" for value in (median(values), min(values), max(values)))
+    return f"{middle} ({least}-{most})"
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
