@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,8 @@ import pytest
 
 from escadm.agent import fence as fence_module
 from escadm.agent.fence import Fence
+from escadm.agent.verbs import Verbs
+from escadm.cli.fence_peer import EXIT_CODES
 from escadm.core.evidence import Evidence
 from escadm.core.fencing import ISOLATED, UNCERTAIN, Answer, waits
 from escadm.core.lifecycle import Event
@@ -21,6 +24,7 @@ from escadm.core.role import Peer
 from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
 from escadm.errors import Failed
 from escadm.paths import Paths
+from escadm.system.host import Host
 from tests.unit.agent.test_node import Stubs
 from tests.unit.agent.world import LIMIT, ScriptedNode, plan, run, status, unit, wait_for
 
@@ -184,6 +188,18 @@ def test_what_is_known_is_told_at_once(paths: Paths, monkeypatch: pytest.MonkeyP
         async with losing(paths, monkeypatch, ALONE) as lost:
             lost.hear(heard("Primary"))
             assert await lost.node.fence.ask() is Answer.ACTIVE
+
+    run(work())
+
+
+def test_the_control_socket_passes_the_answer_on_in_the_words_that_the_handler_knows(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            lost.hear(heard(disk="Outdated"))
+            told = await Verbs(lost.node, Host()).do({"do": "fence-peer"}, lambda _: None)
+            assert EXIT_CODES[json.loads(json.dumps(told))] == 4
 
     run(work())
 
