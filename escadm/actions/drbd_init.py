@@ -27,7 +27,9 @@ POLL = 0.25
 NEXT = "next: the same on the other node; then, on one of them: escadm drbd init --primary"
 RESTART = "next, on both nodes: escadm restart"
 COPYING = f"{RESTART} (the copy goes on meanwhile: escadm status -v)"
-WAITING = f"{RESTART} (the copy begins when the other node has done it: escadm status -v)"
+WAITING = (
+    "next, on the other node once more: escadm drbd init, with which the copy begins. Then, on both: escadm restart"
+)
 FILLED = "next, on the other node: escadm drbd init; it is filled from here. Then, on both: escadm restart"
 DONE = "already done: the data is UpToDate; go on with: escadm restart"
 EXT = ("ext2", "ext3", "ext4")
@@ -136,6 +138,8 @@ def _already_up(name: str, replica: Replica, leave: Leave, say: Say) -> str:
         if replica.connection != "StandAlone" or not volume.was_never_used():
             raise Failed(f"cannot keep what is on {name}: the volume is up, and its data is Inconsistent")
         return _declare(name, say)
+    if replica.peer_disk == "UpToDate":
+        volume.unmark_blank()
     return "already done: the volume is up"
 
 

@@ -31,7 +31,9 @@ resources:
 NEXT = "next: the same on the other node; then, on one of them: escadm drbd init --primary"
 RESTART = "next, on both nodes: escadm restart"
 THEN = f"{RESTART} (the copy goes on meanwhile: escadm status -v)"
-WAITING = f"{RESTART} (the copy begins when the other node has done it: escadm status -v)"
+WAITING = (
+    "next, on the other node once more: escadm drbd init, with which the copy begins. Then, on both: escadm restart"
+)
 FILLED = "next, on the other node: escadm drbd init; it is filled from here. Then, on both: escadm restart"
 DONE = "already done: the data is UpToDate; go on with: escadm restart"
 NEW = Replica("Secondary", "Connected", "Secondary", "Inconsistent", "Inconsistent", "Established", 1 << 27, 1 << 27)
@@ -180,11 +182,17 @@ def test_where_drbd_holds_back_syncs_itself_nobody_is_told(disk: Disk) -> None:
 def test_a_volume_that_is_up_is_done(disk: Disk) -> None:
     disk.replicas = [NEW]
     assert disk.init() == "already done: the volume is up"
-    assert disk.said == []
+    assert disk.done == disk.said == []
     assert disk.refused(Failed, erase="/dev/vdb") == (
         "cannot erase /dev/vdb: the volume is up\n"
         "  if its data may go: escadm stop, drbdadm down esc, then the same again"
     )
+
+
+def test_a_copy_that_waits_for_this_node_begins(disk: Disk) -> None:
+    disk.replicas = [replace(NEW, peer_disk="UpToDate", replication="PausedSyncT")]
+    assert disk.init() == "already done: the volume is up"
+    assert disk.done == ["unmark_blank"]
 
 
 def test_a_volume_without_a_disk_is_begun_anew(disk: Disk) -> None:
