@@ -139,7 +139,7 @@ def _already_up(name: str, replica: Replica, leave: Leave, say: Say) -> str:
             raise Failed(f"cannot keep what is on {name}: the volume is up, and its data is Inconsistent")
         return _declare(name, say)
     if replica.peer_disk == "UpToDate":
-        volume.unmark_blank()
+        replication.allow_syncs()
     return "already done: the volume is up"
 
 
@@ -219,10 +219,10 @@ def _declare(name: str, say: Say) -> str:
 def _become_source(plan: Plan, say: Say) -> str:
     replica = _wait_for_peer(say)
     if replica.disk == "UpToDate":
-        volume.unmark_blank()
+        replication.allow_syncs()
         return _complete(plan, replica, say)
     if replica.peer_disk == "UpToDate":
-        volume.unmark_blank()
+        replication.allow_syncs()
         return DONE
     if (replica.disk, replica.peer_disk) != ("Inconsistent", "Inconsistent"):
         raise Failed(
@@ -237,7 +237,7 @@ def _become_source(plan: Plan, say: Say) -> str:
     else:
         volume.make_primary_source()
         say("this node is the source; the first copy to the peer has begun")
-    volume.unmark_blank()
+    replication.allow_syncs()
     _make_file_system(plan, say)
     replication.demote()
     if here and there:

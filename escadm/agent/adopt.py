@@ -20,7 +20,7 @@ from escadm.log import get
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
 from escadm.system.process import ProcessId, is_alive, leaders
-from escadm.system.replication import read_replica
+from escadm.system.replication import allow_syncs, read_replica
 
 UP = (UnitState.STARTING, UnitState.RUNNING)
 ASKED = (Kind.FILESYSTEM, Kind.DRBD, Kind.PROMOTION)
@@ -132,8 +132,18 @@ def _adopt_unwritten(node: Node) -> None:
             continue
         if _is_up(node, unit, otherwise=False):
             log.warning("%s: found up, not written down by the last agent", unit.name)
+            if unit.kind is Kind.DRBD:
+                _begin_syncs()
             now = asyncio.get_running_loop().time()
             _try(node, remember(unit, Life(UnitState.RUNNING, now), None, stale=False))
+
+
+def _begin_syncs() -> None:
+    """A first installation leaves them held up."""
+    try:
+        allow_syncs()
+    except EscadmError as error:
+        log.warning("%s", error.message)
 
 
 def _learn_role(node: Node) -> None:

@@ -61,14 +61,16 @@ def open_events() -> subprocess.Popen[bytes]:
 
 
 def bring_up(run: Run = run) -> None:
-    """Attach the disk and begin to connect; never waits for the peer. Nothing happens where it is up already.
-
-    A first installation may have left syncs held up (escadm.system.volume.mark_blank): they begin.
-    """
+    """Attach the disk and begin to connect; never waits for the peer. Nothing happens where it is up already."""
     run(["modprobe", "drbd"], timeout=CHANGE_LIMIT, ok=ANY_CODE)
     told = run(["drbdadm", "adjust", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
     if told.code != 0:
         raise Failed(f"cannot bring the volume up: {_why_not_up(told)}")
+    allow_syncs(run)
+
+
+def allow_syncs(run: Run = run) -> None:
+    """Syncs may begin: a first installation may have left them held up (escadm.system.volume.mark_blank)."""
     run(["drbdadm", "resume-sync", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
 
 

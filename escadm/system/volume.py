@@ -80,13 +80,9 @@ def declare_good() -> None:
 
 
 def mark_blank() -> None:
-    """Let the peer know that this disk was read and found blank. It is forgotten when the volume goes down."""
+    """Let the peer know that this disk was read and found blank. allow_syncs() of escadm.system.replication takes it
+    back, and so does the end of the volume."""
     _change("tell the peer that this disk is blank", "pause-sync")
-
-
-def unmark_blank() -> None:
-    """Let syncs begin."""
-    _drbdadm("resume-sync", timeout=QUICK, ok=ANY_CODE)
 
 
 def blank_marks() -> tuple[bool, bool]:

@@ -82,10 +82,10 @@ class Disk:
             (volume, "attach_alone"),
             (volume, "declare_good"),
             (volume, "mark_blank"),
-            (volume, "unmark_blank"),
             (volume, "skip_first_copy"),
             (volume, "make_primary_source"),
             (volume, "make_file_system"),
+            (replication, "allow_syncs"),
             (replication, "bring_up"),
             (replication, "take_down"),
             (replication, "promote"),
@@ -192,7 +192,7 @@ def test_a_volume_that_is_up_is_done(disk: Disk) -> None:
 def test_a_copy_that_waits_for_this_node_begins(disk: Disk) -> None:
     disk.replicas = [replace(NEW, peer_disk="UpToDate", replication="PausedSyncT")]
     assert disk.init() == "already done: the volume is up"
-    assert disk.done == ["unmark_blank"]
+    assert disk.done == ["allow_syncs"]
 
 
 def test_a_volume_without_a_disk_is_begun_anew(disk: Disk) -> None:
@@ -283,14 +283,14 @@ def test_without_a_pair_or_its_file_there_is_nothing_to_do(disk: Disk) -> None:
 def test_the_source_of_the_first_copy(disk: Disk) -> None:
     disk.replicas = [NEW]
     assert disk.init(primary=True) == THEN
-    assert disk.done == ["make_primary_source", "unmark_blank", "make_file_system /dev/drbd1 ext4", "demote"]
+    assert disk.done == ["make_primary_source", "allow_syncs", "make_file_system /dev/drbd1 ext4", "demote"]
     assert disk.said == ["this node is the source; the first copy to the peer has begun", "/dev/drbd1: ext4 made"]
 
 
 def test_two_blank_disks_need_no_copy(disk: Disk) -> None:
     disk.replicas, disk.marks = [NEW], (True, True)
     assert disk.init(primary=True) == RESTART
-    made = ["promote", "unmark_blank", "make_file_system /dev/drbd1 ext4", "demote"]
+    made = ["promote", "allow_syncs", "make_file_system /dev/drbd1 ext4", "demote"]
     assert disk.done == ["skip_first_copy", *made]
     assert disk.said == ["both disks are blank: there is nothing to copy", "/dev/drbd1: ext4 made"]
 
@@ -299,7 +299,7 @@ def test_two_blank_disks_need_no_copy(disk: Disk) -> None:
 def test_one_blank_disk_does(disk: Disk, marks: tuple[bool, bool], told: str) -> None:
     disk.replicas, disk.marks = [NEW], marks
     assert disk.init(primary=True) == told
-    assert disk.done[:2] == ["make_primary_source", "unmark_blank"]
+    assert disk.done[:2] == ["make_primary_source", "allow_syncs"]
 
 
 def test_the_peer_is_waited_for(disk: Disk) -> None:
@@ -342,10 +342,10 @@ def test_a_file_system_that_an_earlier_run_did_not_come_to_is_made(disk: Disk, p
     """The power was cut after the copy had begun."""
     disk.replicas = [replace(SYNCED, peer_disk=peer_disk)]
     assert disk.init(primary=True) == DONE
-    assert disk.done == ["unmark_blank", "promote", "make_file_system /dev/drbd1 ext4", "demote"]
+    assert disk.done == ["allow_syncs", "promote", "make_file_system /dev/drbd1 ext4", "demote"]
     disk.done.clear()
     assert disk.init(primary=True) == DONE
-    assert disk.done == ["unmark_blank", "promote", "demote"]
+    assert disk.done == ["allow_syncs", "promote", "demote"]
     assert disk.said[-1] == "/dev/drbd1: keeps the ext4 that is on it"
 
 
@@ -356,7 +356,7 @@ def test_the_same_on_a_node_that_is_still_primary(disk: Disk) -> None:
         disk.init(primary=True)
     disk.fails, disk.done, disk.replicas = "", [], [replace(SYNCED, role="Primary")]
     assert disk.init(primary=True) == DONE
-    assert disk.done == ["unmark_blank", "make_file_system /dev/drbd1 ext4"]
+    assert disk.done == ["allow_syncs", "make_file_system /dev/drbd1 ext4"]
 
 
 @pytest.mark.parametrize(
@@ -365,21 +365,21 @@ def test_the_same_on_a_node_that_is_still_primary(disk: Disk) -> None:
 def test_what_the_peer_has_done_is_done(disk: Disk, replica: Replica) -> None:
     disk.replicas = [replica]
     assert disk.init(primary=True) == DONE
-    assert (disk.done, disk.said) == (["unmark_blank"], [])
+    assert (disk.done, disk.said) == (["allow_syncs"], [])
 
 
 def test_a_file_system_that_is_somewhere_else_is_nobodys_concern(disk: Disk) -> None:
     disk.write(PAIR.replace("filesystem: {device: /dev/drbd1", "filesystem: {device: /dev/vdc"))
     disk.replicas = [NEW]
     assert disk.init(primary=True) == THEN
-    assert disk.done == ["make_primary_source", "unmark_blank", "demote"]
+    assert disk.done == ["make_primary_source", "allow_syncs", "demote"]
 
 
 def test_an_existing_database_on_the_volume_is_kept(disk: Disk) -> None:
     disk.signatures["/dev/drbd1"] = "ext4 labelled data"
     disk.replicas = [NEW]
     assert disk.init(primary=True) == THEN
-    assert disk.done == ["make_primary_source", "unmark_blank", "demote"]
+    assert disk.done == ["make_primary_source", "allow_syncs", "demote"]
     assert disk.said[-1] == "/dev/drbd1: keeps the ext4 labelled data that is on it"
 
 

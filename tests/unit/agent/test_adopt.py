@@ -397,17 +397,23 @@ class Kernel:
         self.done: list[str] = []
         self.listeners: list[subprocess.Popen[bytes]] = []
         self.replica = replica
+        self.allowed = 0
         monkeypatch.setattr("escadm.agent.adopt.read_replica", self.look)
         monkeypatch.setattr("escadm.agent.replicas.read_replica", self.look)
         monkeypatch.setattr("escadm.agent.replication.read_replica", self.look)
         monkeypatch.setattr("escadm.agent.replicas.open_events", self.events)
         for name in ("bring_up", "take_down", "promote", "demote"):
             monkeypatch.setattr(f"escadm.agent.replication.{name}", lambda n=name: self.done.append(n))
+        monkeypatch.setattr("escadm.agent.adopt.allow_syncs", self.allow_syncs)
 
     def look(self) -> Replica | None:
         if isinstance(self.replica, Exception):
             raise self.replica
         return self.replica
+
+    def allow_syncs(self) -> None:
+        self.allowed += 1
+        raise Failed("drbdadm: no end after 20 s")  # which is nothing to stop for
 
     def events(self) -> subprocess.Popen[bytes]:
         self.listeners.append(subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE))
@@ -467,6 +473,7 @@ def test_a_volume_that_the_plan_no_longer_has_is_taken_down(paths: Paths, monkey
         adopt(node, Memory(units=past))
         node.wake()
         await wait_for(lambda: kernel.done == ["take_down"])
+        assert kernel.allowed == 0
         await wait_for(lambda: node.state("drbd") is UnitState.STOPPED)
 
     run(work())
@@ -481,6 +488,7 @@ def test_a_volume_that_is_gone_is_no_healthy_one(paths: Paths, monkeypatch: pyte
         adopt(node, Memory())
         await wait_for(lambda: node.replica is not None)
         assert node.state("drbd") is UnitState.RUNNING
+        assert kernel.allowed == 1  # it was nobody's yet: as a first installation leaves it
         kernel.replica = None
         node.replicas.look()
         await wait_for(lambda: node.stage.lives["drbd"].streak == 1)

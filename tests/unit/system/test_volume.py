@@ -130,7 +130,6 @@ def test_the_words_of_drbdadm(asked: list[str]) -> None:
         volume.make_primary_source,
         volume.create_meta_data,
         volume.mark_blank,
-        volume.unmark_blank,
         volume.skip_first_copy,
     ):
         act()
@@ -138,7 +137,6 @@ def test_the_words_of_drbdadm(asked: list[str]) -> None:
         "drbdadm primary --force esc",
         "drbdadm create-md --force esc",
         "drbdadm pause-sync esc",
-        "drbdadm resume-sync esc",
         "drbdadm new-current-uuid --clear-bitmap esc",
     ]
 
