@@ -34,6 +34,8 @@ SETTLE_LOSS = 0.05
 FIT = "0\n"
 UNFIT = "-254\n"
 LEAVES_WITHIN = 3.0
+REMARK = re.compile(r'INSTANCE "[^"]*" MASTER_RX_LOWER_PRI \d+')
+"""Said when two masters have met and this one stays; VRRP has settled that already."""
 LINE = re.compile(r'INSTANCE "(?P<name>[^"]*)" (?P<state>[A-Z]+)(?: \d+)?')
 
 log = get(__name__)
@@ -89,7 +91,7 @@ class RoleFeed:
     def _take(self, line: str) -> bool:
         match = LINE.fullmatch(line)
         if match is None or match["name"] != VRRP_INSTANCE or match["state"] not in Vrrp.__members__:
-            if line:
+            if line and not REMARK.fullmatch(line):
                 log.warning("keepalived: not understood: %r", line[:200])
             return False
         log.info("keepalived says %s", match["state"])

@@ -15,6 +15,7 @@ _KEEPS_DATA = ("disconnect", "discard-zero-changes")
 _OURS = {
     "shared-secret": "write it as `shared_secret` of drbd, where it is kept out of sight",
     "allow-two-primaries": "one node at a time mounts the volume",
+    "fencing": "it is what keeps the nodes from writing apart",
 }
 
 
@@ -33,11 +34,12 @@ def volume(config: Config, findings: Findings, major: int) -> DrbdSpec:
         if isinstance(each, Filesystem) and each.device == disk:
             message = f"{disk} is the disk below DRBD: what is written to it behind DRBD's back is not replicated"
             findings.error(("resources", name, "device"), message, f"mount {device}, or remove this line")
+    for section in ("net_options", "disk_options"):
+        for key in _OURS.keys() & getattr(drbd, section):
+            findings.error((*_DRBD, section, key), f"{key} cannot be set here", _OURS[key], key=True)
     for key, value in drbd.net_options.items():
         path = (*_DRBD, "net_options", key)
-        if key in _OURS:
-            findings.error(path, f"{key} cannot be set here", _OURS[key], key=True)
-        elif key.startswith("after-sb-") and value not in _KEEPS_DATA:
+        if key.startswith("after-sb-") and value not in _KEEPS_DATA:
             findings.error(path, f"{value} may throw data away on its own", "after a split brain a person decides")
     return DrbdSpec(
         nodes=(drbd.nodes[0], drbd.nodes[1]),

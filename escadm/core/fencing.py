@@ -59,9 +59,12 @@ def may_take(replica: Replica | None, peer: Peer | None, gateway: bool | None) -
 def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -> bool:
     """Whether this node's data has to be declared outdated: the peer goes on without it, or is about to.
 
-    ``asks``: this node itself is about to; then only a peer that is Primary already counts for more.
+    ``asks``: this node itself is about to; then only a peer that is Primary already counts for more. A node that has
+    stopped replicating (StandAlone) does so only for a peer whose writes wait for it.
     """
-    if replica is None or replica.is_primary or replica.connection in ("Connected", "StandAlone"):
+    if replica is None or replica.is_primary or replica.is_connected:
+        return False
+    if replica.connection == "StandAlone" and not (peer is not None and peer.asks):
         return False
     if replica.disk not in ("UpToDate", "Consistent") or peer is None or not peer.heard or peer.replica is None:
         return False

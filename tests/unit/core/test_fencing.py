@@ -325,3 +325,10 @@ def test_of_two_that_vrrp_made_primary_one_at_most_is_held_back(
     assert (first is not None) != (second is not None) or role is Role.MASTER
     if role is Role.MASTER:
         assert (first is not None, second) == (True, None)
+
+
+def test_a_node_that_has_stopped_replicating_outdates_itself_only_for_writes_that_wait() -> None:
+    alone = Replica(role="Secondary", connection="StandAlone", disk="UpToDate")
+    for asks in (True, False):
+        peer = Peer("192.0.2.12", heard=True, asks=asks, replica=Evidence("Primary", "Connecting", "UpToDate"))
+        assert outdates_itself(alone, peer, asks=False) is asks
