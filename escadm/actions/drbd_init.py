@@ -171,12 +171,17 @@ def _up(name: str, done: str, say: Say) -> str:
 def _tell_blank() -> None:
     """Not to a peer that has data: the sync from there has begun, and is not to be held up."""
     end = time.monotonic() + SETTLES_WITHIN
-    while (replica := replication.read_replica()) and not replica.is_connected and time.monotonic() < end:
+    while (replica := replication.read_replica()) and not _knows_peer(replica) and time.monotonic() < end:
         time.sleep(POLL)
     if replica is None or replica.disk != "Inconsistent":
         return
     if not replica.is_connected or replica.peer_disk == "Inconsistent":
         volume.mark_blank()
+
+
+def _knows_peer(replica: Replica) -> bool:
+    """Whether the connection is there and the peer has told of its disk, which it does right after it."""
+    return replica.is_connected and replica.peer_disk not in ("DUnknown", "Unknown")
 
 
 # --- an existing file system ---
@@ -263,7 +268,7 @@ def _wait_for_peer(say: Say) -> Replica:
         replica = replication.read_replica()
         if replica is None or replica.disk == "Diskless":
             raise Failed("cannot begin: the volume is not up here", "begin with: escadm drbd init")
-        if replica.is_connected:
+        if _knows_peer(replica):
             return replica
         if not told:
             say("waiting for the peer to connect")

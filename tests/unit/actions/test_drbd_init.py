@@ -38,6 +38,7 @@ FILLED = "next, on the other node: escadm drbd init; it is filled from here. The
 DONE = "already done: the data is UpToDate; go on with: escadm restart"
 NEW = Replica("Secondary", "Connected", "Secondary", "Inconsistent", "Inconsistent", "Established", 1 << 27, 1 << 27)
 ALONE = replace(NEW, connection="Connecting", peer_role="Unknown", peer_disk="DUnknown", replication="Off")
+GREETS = replace(ALONE, connection="Connected")
 WAYS_OUT = """
   if nobody needs what is on it: escadm drbd init --erase /dev/vdb
   if it is to become the pair's data: escadm drbd init --keep /dev/vdb"""
@@ -152,7 +153,7 @@ def test_a_new_disk(disk: Disk) -> None:
     assert disk.metered == ["reading /dev/vdb"]
 
 
-@pytest.mark.parametrize("replicas", [[None, NEW], [None, ALONE], [None, ALONE, ALONE, NEW]])
+@pytest.mark.parametrize("replicas", [[None, NEW], [None, ALONE], [None, ALONE, GREETS, NEW]])
 def test_a_blank_disk_is_marked(disk: Disk, replicas: list[Replica | None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(action, "SETTLES_WITHIN", 0.05)
     disk.blank, disk.replicas = True, replicas
@@ -303,8 +304,7 @@ def test_one_blank_disk_does(disk: Disk, marks: tuple[bool, bool], told: str) ->
 
 
 def test_the_peer_is_waited_for(disk: Disk) -> None:
-    waiting = replace(NEW, connection="Connecting", peer_disk="DUnknown")
-    disk.replicas = [waiting, waiting, NEW]
+    disk.replicas = [ALONE, ALONE, GREETS, NEW]
     assert disk.init(primary=True) == THEN
     assert disk.said[0] == "waiting for the peer to connect"
     assert disk.said.count("waiting for the peer to connect") == 1
