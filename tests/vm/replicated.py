@@ -39,7 +39,7 @@ drbdadm secondary esc
 
 
 def text_of(machine: Machine) -> str:
-    return str(machine.status()["text"])
+    return str(machine.published().get("text", ""))
 
 
 def make_pair(pair: Pair) -> None:
@@ -85,9 +85,17 @@ def begin(pair: Pair) -> None:
 
 
 def wait_healthy(pair: Pair, limit: float = 120) -> tuple[Machine, Machine]:
+    """The primary and the standby, once ``status`` of both says that all is well."""
     wanted = ["ESC Backup Healthy", "ESC Master Healthy"]
     pair.wait_for(lambda: sorted(map(text_of, pair.machines)) == wanted, limit, "a healthy pair", poll=0.5)
-    return (pair.a, pair.b) if pair.a.role == "MASTER" else (pair.b, pair.a)
+    primary, standby = (pair.a, pair.b) if pair.a.role == "MASTER" else (pair.b, pair.a)
+    assert primary.escadm("status").stdout == "0 ESC status=0 ESC Master Healthy\n"
+    assert standby.escadm("status").stdout == "0 ESC status=0 ESC Backup Healthy\n"
+    return primary, standby
+
+
+PAUSE = 0.1
+"""Seconds between two rows: a new connection each takes a good part of what an emulated machine can do."""
 
 
 class Writer(threading.Thread):
@@ -114,6 +122,7 @@ class Writer(threading.Thread):
             number += 1
             if self.sql(f"insert into rows values ({number:d})") is not None:  # noqa: S608 - a number
                 self.acknowledged.append((time.monotonic(), number))
+            self.ending.wait(PAUSE)
 
     def first_after(self, moment: float) -> float | None:
         """Seconds from the moment to the next acknowledged row."""
@@ -191,12 +200,14 @@ class Scene:
 
     def reads(self, machine: Machine, words: str, limit: float = 60) -> None:
         """Wait until an administrator reads these words in the machine's status."""
-        self.pair.wait_for(lambda: words in self.told(machine), limit, f"{words!r} in the status of {machine.hostname}")
 
-    def told(self, machine: Machine) -> str:
-        """What ``status`` says on the machine, with all reasons."""
+        def told() -> bool:
+            document = machine.published()
+            return words in "\n".join([document.get("text", ""), *document.get("reasons", ())])
+
+        self.pair.wait_for(told, limit, f"{words!r} in the status of {machine.hostname}", poll=0.5)
         document = machine.status()
-        return "\n".join([document["text"], *document["reasons"]])
+        assert words in "\n".join([document["text"], *document["reasons"]])
 
     def writes_on(self, machine: Machine, limit: float = 90) -> None:
         """Wait until the machine is the primary and has acknowledged one more row."""

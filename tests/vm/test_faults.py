@@ -176,16 +176,18 @@ def test_a_process_sits_in_the_mount(scene: Scene) -> None:
 
 
 def test_the_primarys_disk_fails(scene: Scene) -> None:
-    """DRBD lets the disk go and works on over the standby's; the role can be moved, and the disk replaced."""
+    """DRBD lets the disk go and works on over the standby's, and the role goes to the node that has a disk."""
     standby, primary = scene.primary, scene.standby
     scene.put_disk_on_mapper(primary)
     standby.escadm("switchover")
     scene.writes_on(primary)
-    primary.sh(
-        'dmsetup suspend data; dmsetup load data --table "0 $(blockdev --getsz /dev/vdb) error"; dmsetup resume data'
-    )
+    error = '0 "$(blockdev --getsz /dev/vdb)" error'
+    primary.sh(f"echo {error} | dmsetup load data; dmsetup suspend data; dmsetup resume data")
+    scene.writes_on(standby)
     scene.reads(primary, "Diskless")
-    scene.writes_on(primary)
+    primary.sh('echo 0 "$(blockdev --getsz /dev/vdb)" linear /dev/vdb 0 | dmsetup load data; dmsetup resume data')
+    primary.escadm("restart", check=False)
+    scene.healthy(primary=standby)
 
 
 def test_the_module_is_missing(scene: Scene) -> None:
