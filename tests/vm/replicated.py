@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import threading
 import time
@@ -127,6 +128,11 @@ class Writer(threading.Thread):
     def first_after(self, moment: float) -> float | None:
         """Seconds from the moment to the next acknowledged row."""
         return next((at - moment for at, _ in self.acknowledged if at > moment), None)
+
+    def longest_gap(self, begin: float) -> float:
+        """The most seconds between two acknowledged rows since then."""
+        moments = [at for at, _ in self.acknowledged if at >= begin]
+        return max(later - earlier for earlier, later in itertools.pairwise([begin, *moments]))
 
     def check(self) -> None:
         """Every acknowledged row is there, and none twice."""
