@@ -11,6 +11,7 @@ from escadm.core.types import Address
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.ping import open_ping
+from escadm.system.run import dismiss
 
 LOST_AFTER = 2.5  # intervals; sooner than the peer counts as silent
 ASK_AGAIN = 1.0
@@ -105,5 +106,4 @@ class GatewayFeed:
         if process.stdout is not None:
             asyncio.get_running_loop().remove_reader(process.stdout.fileno())
             process.stdout.close()
-        process.kill()
-        process.wait()
+        dismiss(process)

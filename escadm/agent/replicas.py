@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +19,7 @@ from escadm.core.replication import Replica
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.replication import open_events, read_generation, read_replica
+from escadm.system.run import dismiss
 
 WATCH_AGAIN = 1.0
 LOOK_AGAIN = 1.0
@@ -54,8 +54,8 @@ class ReplicaFeed:
         loop = asyncio.get_running_loop()
         try:
             self._process = open_events()
-        except OSError as error:
-            self._complain(f"cannot listen to DRBD: {error}")
+        except EscadmError as error:
+            self._complain(f"cannot listen to DRBD: {error.message}")
             self._restart = loop.call_later(WATCH_AGAIN, self.open)
             return
         pipe = self._process.stdout
@@ -163,6 +163,4 @@ class ReplicaFeed:
         if process is not None and process.stdout is not None:
             asyncio.get_running_loop().remove_reader(process.stdout.fileno())
             process.stdout.close()
-            process.kill()
-            # it may be held in the kernel, by a DRBD that does not answer: nobody waits for that
-            threading.Thread(target=process.wait, name="drbd-events", daemon=True).start()
+            dismiss(process)

@@ -8,6 +8,7 @@ import select
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -114,6 +115,12 @@ def listen(argv: Sequence[str]) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise _cannot_start(words, error, None) from error
+
+
+def dismiss(process: subprocess.Popen[bytes]) -> None:
+    """End what :func:`listen` has started. It may be held in the kernel: nobody waits for that."""
+    process.kill()
+    threading.Thread(target=process.wait, name="dismissed", daemon=True).start()
 
 
 def _memory(name: str) -> IO[bytes]:

@@ -16,7 +16,7 @@ import pytest
 from escadm.agent import replicas
 from escadm.agent.replicas import ReplicaFeed
 from escadm.core.replication import Replica
-from escadm.errors import Failed
+from escadm.errors import Failed, NotInstalled
 from tests.unit.agent.world import descriptors, run, wait_for
 
 FINE = Replica("Secondary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 0, 1 << 20)
@@ -170,7 +170,7 @@ def test_a_listener_that_cannot_start_is_tried_again_and_told_once(
 
     def fail() -> subprocess.Popen[bytes]:
         tries.append(1)
-        raise FileNotFoundError(2, "No such file or directory", "drbdsetup")
+        raise NotInstalled("drbdsetup is not installed")
 
     async def work() -> None:
         monkeypatch.setattr(replicas, "open_events", fail)
@@ -181,8 +181,7 @@ def test_a_listener_that_cannot_start_is_tried_again_and_told_once(
 
     with caplog.at_level(logging.WARNING):
         run(work())
-    words = "cannot listen to DRBD: [Errno 2] No such file or directory: 'drbdsetup'"
-    assert [record.getMessage() for record in caplog.records] == [words]
+    assert [record.getMessage() for record in caplog.records] == ["cannot listen to DRBD: drbdsetup is not installed"]
 
 
 def test_a_closed_feed_never_opens_again_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +190,7 @@ def test_a_closed_feed_never_opens_again_by_itself(world: World, monkeypatch: py
 
     def fail() -> subprocess.Popen[bytes]:
         tries.append(1)
-        raise FileNotFoundError
+        raise NotInstalled("drbdsetup is not installed")
 
     async def work() -> None:
         monkeypatch.setattr(replicas, "open_events", fail)

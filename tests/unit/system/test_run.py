@@ -12,7 +12,7 @@ import pytest
 
 from escadm.errors import Failed, NotInstalled, NotPermitted
 from escadm.system import run as run_module
-from escadm.system.run import run
+from escadm.system.run import dismiss, listen, run
 
 
 def is_running(pid: int) -> bool:
@@ -153,3 +153,17 @@ def test_a_child_that_nothing_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     run(["true"], timeout=5)
     assert run_module._unkillable == []
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_listener_that_nothing_ends_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = listen(["sleep", "60"])
+    real = listener.kill
+    monkeypatch.setattr(listener, "kill", lambda: None)  # as deaf as a child in state D
+    start = time.monotonic()
+    dismiss(listener)
+    assert time.monotonic() - start < 5
+    assert is_running(listener.pid)
+    real()
+    assert eventually(lambda: listener.returncode is not None)
+    assert listener.stdout
+    listener.stdout.close()
