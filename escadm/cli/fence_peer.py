@@ -18,7 +18,8 @@ EXIT_CODES = {"peer outdated": 4, "peer dead": 5, "peer active": 6}
 """The agent's answers (core.fencing.Answer) -> what DRBD wants to hear."""
 
 NO_ANSWER = 1
-"""None of DRBD's own codes: writes go on waiting, a promotion is refused."""
+"""None of DRBD's own codes: a promotion is refused. Writes would wait until the peer is back, whatever the agent learns
+later, as DRBD asks once: while they wait, the question is not given up."""
 
 RETURNS_WITHIN = 30.0
 PAUSE = 0.2
@@ -30,10 +31,23 @@ def main() -> NoReturn:
     while True:
         try:
             *_, last = ask(paths, {"do": "fence-peer"})
+            told, again = str(last["message"]), False
         except EscadmError as error:
-            if time.monotonic() > end:
-                print(f"escadm-fence-peer: {error.message}", file=sys.stderr)
-                sys.exit(NO_ANSWER)
-        else:
-            sys.exit(EXIT_CODES.get(str(last["message"]), NO_ANSWER))
+            told, again = error.message, time.monotonic() < end
+        if told in EXIT_CODES:
+            sys.exit(EXIT_CODES[told])
+        if not again and not _writes_wait():
+            print(f"escadm-fence-peer: {told}", file=sys.stderr)
+            sys.exit(NO_ANSWER)
         time.sleep(PAUSE)
+
+
+def _writes_wait() -> bool:
+    """Whether this node is a Primary whose writes wait for the answer, as far as DRBD can be asked."""
+    from escadm.core.fencing import waits  # noqa: PLC0415 - most often there is an answer
+    from escadm.system.replication import read_replica  # noqa: PLC0415
+
+    try:
+        return waits(read_replica())
+    except EscadmError:
+        return False

@@ -1,5 +1,6 @@
 """``escadm-fence-peer`` as DRBD runs it: the real program, and an agent that answers, comes late or not at all."""
 
+import os
 import subprocess
 import sys
 import time
@@ -52,7 +53,8 @@ def test_every_answer_has_the_code_that_drbd_knows() -> None:
 def test_the_answer_of_the_agent_is_the_exit_code(root: Path, message: str, code: int) -> None:
     with agent(root, answers=[ACKNOWLEDGED, {"unit": "drbd", "state": "running", "detail": ""}, done(message)]):
         outcome = fence(root)
-    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (code, "", "")
+    told = "" if message in EXIT_CODES else f"escadm-fence-peer: {message}\n"
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (code, "", told)
     assert asked(root) == {"do": "fence-peer"}
 
 
@@ -79,7 +81,54 @@ def test_an_agent_that_is_just_being_replaced_is_waited_for(root: Path) -> None:
         process.communicate()
 
 
-def test_without_an_agent_writes_go_on_waiting(root: Path) -> None:
+@pytest.fixture
+def frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A DRBD whose writes wait as long as this file is there."""
+    waits, state = tmp_path / "waits", tmp_path / "state"
+    waits.touch()
+    sample = REPOSITORY / "tests/unit/system/drbd/9/frozen.events2.txt"
+    state.write_text(sample.read_text())
+    program = tmp_path / "drbdsetup"
+    program.write_text(
+        f"#!/bin/sh\n[ -e {waits} ] && exec cat {state}\nsed s/suspended:fencing/suspended:no/ {state}\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return waits
+
+
+def test_while_writes_wait_the_question_is_not_given_up(root: Path, frozen: Path) -> None:
+    """DRBD asks once: an agent that comes late, or knows nothing yet, would leave the writes waiting for ever."""
+    process = subprocess.Popen([sys.executable, "-c", IN_A_HURRY], env=environment(ESCADM_ROOT=str(root)), cwd="/")
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2.0)
+        with agent(root, answers=[ACKNOWLEDGED, done("it is not known what the peer does", 1)]):
+            while not (Paths(root).run / "request").exists():
+                time.sleep(0.01)
+        assert process.poll() is None
+        with agent(root, answers=[ACKNOWLEDGED, done("peer dead")]):
+            assert process.wait(LIMIT) == 5
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_once_the_peer_is_back_nobody_asks_any_longer(root: Path, frozen: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_A_HURRY], stderr=subprocess.PIPE, env=environment(ESCADM_ROOT=str(root)), cwd="/"
+    )
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2.0)
+        frozen.unlink()
+        assert process.wait(LIMIT) == NO_ANSWER
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_without_an_agent_a_promotion_is_refused(root: Path) -> None:
     outcome = fence(root, sys.executable, "-c", IN_A_HURRY)
     assert outcome.returncode == NO_ANSWER
     assert outcome.stderr == "escadm-fence-peer: the agent is not running\n"
