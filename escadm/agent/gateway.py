@@ -14,6 +14,7 @@ from escadm.system.ping import open_ping
 from escadm.system.run import dismiss
 
 LOST_AFTER = 2.5  # intervals; sooner than the peer counts as silent
+GONE_AFTER = 3.0  # intervals more
 ASK_AGAIN = 1.0
 ANSWER = b"bytes from"
 
@@ -22,7 +23,8 @@ log = get(__name__)
 
 class GatewayFeed:
     """``reached``: whether any gateway has answered within LOST_AFTER intervals; None where none is configured, and
-    until the first has answered or failed to. ``on_change`` is called when that changes."""
+    until the first has answered or failed to. ``gone``: that it has not been for so long that the peer, should it be
+    cut off from them too, has noticed and said so. ``on_change`` is called when either changes."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
@@ -32,7 +34,9 @@ class GatewayFeed:
         self._again: dict[Address, asyncio.TimerHandle] = {}
         self._lost: asyncio.TimerHandle | None = None
         self._complaints: set[str] = set()
+        self._sure: asyncio.TimerHandle | None = None
         self.reached: bool | None = None
+        self.gone = False
 
     def ask(self, addresses: Sequence[Address], interval: float) -> None:
         """Ask these from now on, each every ``interval`` seconds, and no others; none at all is fine."""
@@ -47,13 +51,14 @@ class GatewayFeed:
 
     def close(self) -> None:
         """Ask nobody."""
-        for handle in (*self._again.values(), self._lost):
+        for handle in (*self._again.values(), self._lost, self._sure):
             if handle is not None:
                 handle.cancel()
         self._again.clear()
         for address in tuple(self._listeners):
             self._end(address)
-        self._addresses, self._lost, self.reached = (), None, None
+        self._addresses, self._lost, self._sure = (), None, None
+        self.reached, self.gone = None, False
 
     def _open(self, address: Address) -> None:
         try:
@@ -95,11 +100,23 @@ class GatewayFeed:
         self._lost = asyncio.get_running_loop().call_later(LOST_AFTER * self._interval, self._become, False)
 
     def _become(self, reached: bool) -> None:
-        if reached is not self.reached:
-            told = "answers" if reached else "does not answer"
-            log.log(20 if reached else 30, "gateway %s %s", " and ".join(map(str, self._addresses)), told)
-            self.reached = reached
-            self._on_change()
+        if reached is self.reached:
+            return
+        names = " and ".join(map(str, self._addresses))
+        if reached:
+            log.info("gateway %s answers", names)
+        else:
+            log.warning("gateway %s does not answer", names)
+        self.reached, self.gone = reached, False
+        if self._sure is not None:
+            self._sure.cancel()
+        if not reached:
+            self._sure = asyncio.get_running_loop().call_later(GONE_AFTER * self._interval, self._be_sure)
+        self._on_change()
+
+    def _be_sure(self) -> None:
+        self.gone = True
+        self._on_change()
 
     def _end(self, address: Address) -> None:
         process = self._listeners.pop(address)

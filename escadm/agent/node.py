@@ -240,7 +240,7 @@ class Node:
     def _judge_release(self) -> None:
         lives = self.stage.lives
         reasons = [f"{name} {lives[name].reason}" for name in self.failing()] + ([self.unfit] if self.unfit else [])
-        reasons += [NO_GATEWAY] if self.gateway.reached is False else []
+        reasons += [NO_GATEWAY] if self.gateway.gone else []
         lost = self.fence.why_lost() if self.role is Role.MASTER or self.vrrp is Vrrp.MASTER else ""
         why = ""
         if self.switchover:

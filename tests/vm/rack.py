@@ -31,6 +31,7 @@ IFF_TAP_WITHOUT_HEADER = 0x1002
 LARGEST = 65536
 BURST = 64
 """Frames that are taken from one port before the others have their turn."""
+CLIENT_MAC = "52:54:00:65:ff:01"
 QUEUE = "/proc/sys/net/unix/max_dgram_qlen"
 
 
@@ -124,6 +125,8 @@ class Rack:
         ports: dict[str, Port] = {name: MachinePort(self.directory / f"{name}.{link}") for name in machines}
         if client:
             ports["client"] = TapPort(link)
+            # always the same: saved machines remember it
+            subprocess.run(["ip", "link", "set", link, "address", CLIENT_MAC], check=True)
             for address in client:
                 subprocess.run(["ip", "address", "add", address, "dev", link], check=True)
             subprocess.run(["ip", "link", "set", link, "up"], check=True)

@@ -221,6 +221,12 @@ class Scene:
         begin = time.monotonic()
         self.pair.wait_for(lambda: self.client.first_after(begin), limit, "one more row")
 
+    def stays(self, seconds: float) -> None:
+        """For that long the client goes without a commit for three seconds at most: nothing moves."""
+        begin = time.monotonic()
+        self.pair.wait_for(lambda: self.client.first_after(begin + seconds), seconds + 30, "more rows")
+        assert self.client.longest_gap(begin) < 3
+
     def refuses_switchover(self, words: str) -> None:
         done = self.primary.escadm("switchover", check=False)
         assert done.code == 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.pair import Pair
+from tests.vm.pair import GATEWAY, Pair
 from tests.vm.replicated import Scene
 
 
@@ -162,6 +162,21 @@ def test_the_clients_network_of_the_primary_is_dead(scene: Scene) -> None:
     scene.writes_on(new)
     scene.pair.heal()
     scene.healthy(primary=new)
+
+
+def test_the_gateway_itself_is_dead(scene: Scene) -> None:
+    """Both miss it, the one a second before the other: that moves nothing."""
+    primary, standby = scene.primary, scene.standby
+    changes = len(primary.status()["history"])
+    scene.pair.client("ip", "address", "del", f"{GATEWAY}/11", "dev", "eth0")
+    for machine in scene.pair.machines:
+        scene.reads(machine, "the gateway cannot be reached")
+    scene.stays(8)
+    assert len(primary.status()["history"]) == changes
+    scene.refuses_switchover("the gateway cannot be reached")
+    scene.pair.client("ip", "address", "add", f"{GATEWAY}/11", "dev", "eth0")
+    scene.healthy(primary=primary)
+    assert standby.role == "BACKUP"
 
 
 # --- disks, modules, files --------------------------------------------------------------------------------

@@ -250,3 +250,22 @@ def test_without_ping_the_gateway_cannot_be_asked(
     run(work())
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("cannot")]
     assert told == [f"cannot ask the gateway {each}: ping is not installed" for each in (FIRST, SECOND)]
+
+
+def test_it_is_gone_only_some_time_after_it_was_lost(network: Network) -> None:
+    """By then a peer that has lost it too has said so."""
+
+    async def work() -> None:
+        network.add(FIRST)
+        seen: list[tuple[bool | None, bool]] = []
+        feed = GatewayFeed(lambda: seen.append((feed.reached, feed.gone)))
+        feed.ask([FIRST], QUICK)
+        await wait_for(lambda: feed.reached is True)
+        network.remove(FIRST)
+        await wait_for(lambda: feed.gone)
+        network.add(FIRST)
+        await wait_for(lambda: feed.reached is True)
+        feed.close()
+        assert seen == [(True, False), (False, False), (False, True), (True, False)]
+
+    run(work())
