@@ -38,6 +38,11 @@ class GatewayFeed:
         self.reached: bool | None = None
         self.gone = False
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is one to ask."""
+        return bool(self._addresses)
+
     def ask(self, addresses: Sequence[Address], interval: float) -> None:
         """Ask these from now on, each every ``interval`` seconds, and no others; none at all is fine."""
         if (tuple(addresses), interval) == (tuple(self._addresses), self._interval):

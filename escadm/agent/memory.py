@@ -41,7 +41,10 @@ class UnitMemory:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The whole of it; the default is a node that nothing is known about."""
+    """The whole of it; the default is a node that nothing is known about.
+
+    ``abandoned``: why writes that waited were given up, as long as the role that they belong to is not gone.
+    """
 
     active: bool = True
     down: tuple[str, ...] = ()
@@ -50,6 +53,7 @@ class Memory:
     role_since: str | None = None
     units: Mapping[str, UnitMemory] = field(default_factory=dict)
     history: tuple[RoleChange, ...] = ()
+    abandoned: str = ""
 
 
 def fingerprint(unit: Unit) -> str:
@@ -111,6 +115,7 @@ def load(paths: Paths) -> Memory:
             role_since=document["role_since"],
             units=units,
             history=tuple(RoleChange(**change) for change in document["history"]),
+            abandoned=str(document.get("abandoned", "")),
         )
     except FileNotFoundError:
         return Memory()

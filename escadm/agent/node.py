@@ -56,7 +56,7 @@ class Node:
         self.release = ""
         self.link: PeerLinks | None = None
         self.gateway = GatewayFeed(self.wake)
-        self.fence = Fence(self)
+        self.fence = Fence(self, memory.abandoned)
         self.watchers: list[Callable[[str, Life], None]] = []
         self.history: list[RoleChange] = list(memory.history)
         self.journal = Journal(time.monotonic, time.time, self.history)
@@ -285,6 +285,7 @@ class Node:
         if self.link is not None:
             self.link.close()
         self.link = PeerLinks(*route, lambda: tell_peer(self), self.wake) if route[0] else None
+        self.fence.listens_anew()
         if self.link is not None:
             self._opening = self._loop.create_task(self.link.open())
 

@@ -87,7 +87,8 @@ def remember_node(node: Node) -> None:
         for name, life in stage.lives.items()
     }
     down, up = tuple(sorted(node.down)), tuple(sorted(node.up))
-    save(Memory(node.active, down, up, node.role, node.role_since, units, tuple(node.history)), node.paths)
+    history, abandoned = tuple(node.history), node.fence.abandoned
+    save(Memory(node.active, down, up, node.role, node.role_since, units, history, abandoned), node.paths)
 
 
 def _leaders(node: Node) -> dict[str, ProcessId | None]:

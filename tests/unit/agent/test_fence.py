@@ -14,6 +14,7 @@ import pytest
 
 from escadm.agent import fence as fence_module
 from escadm.agent.fence import Fence
+from escadm.agent.memory import load
 from escadm.agent.verbs import Verbs
 from escadm.cli.fence_peer import EXIT_CODES
 from escadm.core.evidence import Evidence
@@ -182,6 +183,44 @@ def test_a_silent_peer_is_dead_once_the_gateway_is_reached(paths: Paths, monkeyp
     run(work())
 
 
+def test_a_gateway_that_was_not_heard_yet_is_not_the_same_as_none(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a reload that names another one."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            monkeypatch.setattr(lost.node.gateway, "_addresses", (LOW,))
+            question = asyncio.create_task(lost.node.fence.ask())
+            await lost.turns()
+            assert not question.done()
+            lost.gateway(True)
+            assert await question is Answer.DEAD
+
+    run(work())
+
+
+def test_once_the_connection_is_back_nobody_asks_any_longer(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the peer would be asked to make way for a node that wants nothing of it."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, replace(STANDBY, role="Primary")) as lost:
+            lost.hear(heard())
+            question = asyncio.create_task(lost.node.fence.ask())
+            await lost.turns()
+            lost.see(FROZEN)
+            await lost.turns()
+            assert not question.done(), "it was asked before the loss was seen"
+            assert lost.asks()
+            lost.see(replace(STANDBY, role="Primary"))
+            with pytest.raises(Failed, match=r"^DRBD has its connection to the peer again$"):
+                await question
+            lost.see(ALONE)
+            assert not lost.asks()
+
+    run(work())
+
+
 def test_what_is_known_is_told_at_once(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         monkeypatch.setattr(fence_module, "ANSWERS_WITHIN", LIMIT)
@@ -250,6 +289,20 @@ def test_a_silence_in_the_agents_first_seconds_is_no_answer(paths: Paths, monkey
     run(work())
 
 
+def test_other_addresses_to_talk_over_are_listened_to_before_a_silence_counts(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            assert lost.node.fence.gate(ALONE)[0] is Gate.GO
+            monkeypatch.setattr(fence_module, "SURE_AFTER", LIMIT)
+            lost.node.link = None
+            lost.node.take_plan(replace(pair(), keepalived=replace(VRRP, peer_paths=((LOW, HIGH),))))
+            assert lost.node.fence.gate(ALONE) == (Gate.WAIT, UNCERTAIN)
+
+    run(work())
+
+
 def test_a_promotion_that_is_tried_without_a_connection_asks_the_peer(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +331,26 @@ def test_a_standby_outdates_its_data_once(paths: Paths, monkeypatch: pytest.Monk
             await lost.turns(20)
             assert lost.done == ["outdate"]
             assert "Outdated" in lost.node.unfit
+
+    run(work())
+
+
+def test_a_standby_that_is_outdating_its_data_does_not_ask_its_peer_to_do_the_same(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role has come here at this very moment; the peer would follow, and nobody have data to go on with."""
+
+    async def work() -> None:
+        monkeypatch.setattr(fence_module, "ACTS_AGAIN", LIMIT)
+        async with losing(paths, monkeypatch, ALONE) as lost:
+            lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
+            lost.unseen = True
+            lost.hear(heard(asks=True))
+            await wait_for(lambda: lost.done == ["outdate"])
+            lost.node._on_vrrp(Vrrp.MASTER)
+            await wait_for(lambda: lost.node.state("drbd:master") is UnitState.STARTING)
+            assert not lost.asks()
+            lost.see(replace(ALONE, disk="Outdated"))
 
     run(work())
 
@@ -413,6 +486,28 @@ def test_once_writes_were_given_up_the_role_goes_though_the_gateway_is_back(
             lost.stubs.made["pgsql"].post(*GONE)
             await wait_for(lambda: lost.stubs.told["drbd"] == ["start", "terminate", "start"])
             assert lost.done == ["abandon"]
+
+    run(work())
+
+
+def test_the_next_agent_knows_that_writes_were_given_up(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before the role was gone: without that it would leave the volume without its disk."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            lost.stubs.made["pgsql"].answers = {}
+            lost.gateway(False)
+            await wait_for(lambda: lost.done == ["abandon"])
+            memory = load(paths)
+            assert memory.abandoned == ISOLATED
+            lost.node.fence = Fence(lost.node, memory.abandoned)
+            lost.gateway(True)
+            await lost.turns()
+            assert lost.node.release == f"gave the role up: {ISOLATED}"
+            lost.stubs.made["pgsql"].post(*GONE)
+            await wait_for(lambda: lost.stubs.told["drbd"] == ["start", "terminate", "start"])
+            await lost.turns()
+            assert load(paths).abandoned == ""
 
     run(work())
 
