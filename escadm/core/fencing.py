@@ -91,7 +91,7 @@ def loses(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> s
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why a node that is not the primary must not become it now.
+    """Why a node must not be the primary now.
 
     ``by_vrrp``: the peer is the primary and can be heard, only not by VRRP. ``near``: it could be heard on VRRP's own
     path when that began. ``lasts``: it counts only once it has been true for a while.
@@ -109,12 +109,16 @@ class Hold:
 def hold(
     before: Hold | None, role: Role | None, vrrp: Vrrp, peer: Peer | None, gateway: bool | None, *, precedes: bool
 ) -> Hold | None:
-    """What holds this node back now, given what did so ``before``. ``precedes``: VRRP prefers it between equals."""
-    if peer is None or role is Role.MASTER:
+    """What holds this node back now, given what did so ``before``. ``precedes``: VRRP prefers it between equals.
+
+    A primary is held back only where both are, and hear each other; its isolation is judged by :func:`loses`.
+    """
+    if peer is None:
         return None
     if not peer.heard:
-        return Hold(ISOLATED) if gateway is False else None
-    primary = peer.vrrp is Vrrp.MASTER and (peer.role is Role.MASTER or not precedes)
+        return Hold(ISOLATED) if gateway is False and role is not Role.MASTER else None
+    equals = (role is Role.MASTER) is (peer.role is Role.MASTER)
+    primary = peer.vrrp is Vrrp.MASTER and (not precedes if equals else role is not Role.MASTER)
     if before is not None and before.by_vrrp:
         return before if primary and (before.near or not peer.near) else None
     if primary and vrrp is Vrrp.MASTER:

@@ -156,7 +156,7 @@ def has_failed(facts: Facts, name: str) -> bool:
 def _split(facts: Facts) -> list[str]:
     """Both hold the role for good. A node on its way out of the role calls itself MASTER as well until it is out."""
     peer = facts.peer
-    holds = facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and not facts.release
+    holds = facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and not (facts.release or facts.held)
     if holds and peer is not None and peer.heard and peer.role is Role.MASTER:
         return [f"the peer {peer.address} is primary as well (split)"]
     return []

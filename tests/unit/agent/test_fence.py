@@ -575,7 +575,25 @@ def test_held_back_for_vrrps_sake_it_stands_again_once_the_primary_is_heard_near
     run(work())
 
 
-def test_the_primary_is_never_held_back(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_primaries_that_hear_each_other_again_one_gives_the_role_up(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other path is back, VRRP's is not, which would settle it."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, PRIMARY) as lost:
+            lost.hear(FAR)
+            await wait_for(lambda: lost.stubs.told["drbd:master"] == ["start", "terminate"])
+            await wait_for(lambda: paths.fitness.read_text() == "-254\n")
+            assert not lost.done
+            lost.node._on_vrrp(Vrrp.FAULT)
+            await wait_for(lambda: lost.role() is Role.FAULT)
+            assert lost.node.fence.hold is not None
+
+    run(work())
+
+
+def test_the_only_primary_is_never_held_back(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         async with losing(paths, monkeypatch, PRIMARY) as lost:
             lost.hear(replace(FAR, role=Role.BACKUP))

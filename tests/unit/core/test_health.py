@@ -266,6 +266,11 @@ def test_primary_peer_with_a_failing_service_is_its_own_concern() -> None:
     assert judge(facts).severity == 0
 
 
+def test_a_primary_that_makes_way_for_the_other_one_tells_why() -> None:
+    facts = replace(master(), peer=replace(PEER, role=Role.MASTER, vrrp=Vrrp.MASTER), held="so it is")
+    assert line(facts) == "1 ESC status=1 ESC Master Degraded: so it is"
+
+
 def test_silent_peer_that_was_primary_is_no_split() -> None:
     facts = replace(master(), peer=replace(PEER, heard=False, role=Role.MASTER))
     assert judge(facts).severity == 1
