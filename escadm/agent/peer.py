@@ -2,7 +2,7 @@
 where these are others, DRBD's: whoever has two paths should not believe the peer dead because one of them is.
 
 Each says what it is (keepalived's state, the role reached, fitness and why) a few times in the interval after which
-silence counts. Nothing here moves a role; it answers "could the peer take over?" and "do we both think the same?".
+silence counts. Nothing here gives a role; it answers "could the peer take over?" and "do we both think the same?".
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class PeerLink(asyncio.DatagramProtocol):
             return
         heard = parse(data, str(self._address))
         if heard is None:
-            self._warn(f"not understood, from the peer {self._address}: {data[:80]!r}")
+            self._warn(f"not understood, from the peer {self._address}", f": {data[:80]!r}")
             return
         self._trouble = ""
         if self._lost is not None:
@@ -165,10 +165,10 @@ class PeerLink(asyncio.DatagramProtocol):
         self._said = self._message()
         self._transport.sendto(self._said, (str(self._address), PORT))
 
-    def _warn(self, trouble: str) -> None:
+    def _warn(self, trouble: str, example: str = "") -> None:
         """Once, while it lasts: it comes back with every datagram and every attempt."""
         if trouble != self._trouble:
-            log.warning("%s", trouble)
+            log.warning("%s%s", trouble, example)
             self._trouble = trouble
 
     def _silence(self) -> None:

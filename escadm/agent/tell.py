@@ -124,7 +124,8 @@ def tell_peer(node: Node) -> dict[str, object]:
     """The datagram's content: what keepalived says, the role reached, and whether this node could have the role."""
     failing = node.failing()
     reasons = [f"{name} {node.stage.lives[name].reason}"[:LONGEST_REASON] for name in failing[:MOST_REASONS]]
-    reasons += [node.unfit] if node.unfit else []
+    unfit = node.unfit[:LONGEST_REASON]
+    reasons += [unfit] if unfit and unfit not in reasons else []
     reasons += [NO_GATEWAY] if node.gateway.reached is False else []
     if not node.active:
         reasons = ["it is stopped"]

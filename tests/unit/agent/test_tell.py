@@ -4,7 +4,8 @@ import json
 from ipaddress import ip_address
 
 from escadm.agent.driver import Driver, Post
-from escadm.core.lifecycle import Event
+from escadm.agent.tell import LONGEST_REASON, tell_peer
+from escadm.core.lifecycle import FAILURE_LIMIT, Event
 from escadm.core.replication import Replica
 from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Unit, UnitState
 from escadm.paths import Paths
@@ -71,6 +72,26 @@ def test_an_agent_that_takes_over_says_nothing_new_of_data_it_has_not_looked_at(
         assert paths.fitness.read_text() == "0\n"
         node._on_replica(OLD)
         await wait_for(lambda: paths.fitness.read_text() == "-254\n")
+        await node.stop_for_good()
+        node.end()
+
+    run(work())
+
+
+def test_the_peer_is_told_once_and_shortly_why_the_volume_does_not_come_up(paths: Paths) -> None:
+    async def work() -> None:
+        drivers = Drivers()
+        node = ScriptedNode(paths, Plan({"drbd": VOLUME}, VRRP, DRBD), drivers)
+        await wait_for(lambda: node.state("drbd") is UnitState.STARTING)
+        for _ in range(FAILURE_LIMIT):
+            node.stage.apply("drbd", Event.EXITED, "cannot bring the volume up: " + "x" * 5000)
+            await wait_for(lambda: node.state("drbd") in (UnitState.BACKOFF, UnitState.FAILED))
+            node.stage.apply("drbd", Event.TIMEOUT)
+            await wait_for(lambda: node.state("drbd") is UnitState.STARTING)
+        assert node.failing() == ["drbd"]
+        reasons = tell_peer(node)["reasons"]
+        assert reasons == [f"drbd cannot bring the volume up: {'x' * 5000}"[:LONGEST_REASON]]
+        drivers.made[-1].post(Event.READY, "")
         await node.stop_for_good()
         node.end()
 
