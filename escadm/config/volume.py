@@ -11,7 +11,12 @@ from escadm.core.types import DrbdSpec
 
 _DRBD: Path = ("resources", "drbd")
 _DEVICE = re.compile(r"/dev/drbd[0-9]{1,7}\Z")
-_KEEPS_DATA = ("disconnect", "discard-zero-changes")
+_KEEPS_DATA = {
+    "after-sb-0pri": ("disconnect", "discard-zero-changes"),
+    "after-sb-1pri": ("disconnect", "discard-zero-changes"),
+    "after-sb-2pri": ("disconnect", "discard-zero-changes"),
+    "rr-conflict": ("disconnect", "retry-connect"),
+}
 _OURS = {
     "shared-secret": "write it as `shared_secret` of drbd, where it is kept out of sight",
     "allow-two-primaries": "one node at a time mounts the volume",
@@ -39,8 +44,11 @@ def volume(config: Config, findings: Findings, major: int) -> DrbdSpec:
             findings.error((*_DRBD, section, key), f"{key} cannot be set here", _OURS[key], key=True)
     for key, value in drbd.net_options.items():
         path = (*_DRBD, "net_options", key)
-        if key.startswith("after-sb-") and value not in _KEEPS_DATA:
+        if value not in _KEEPS_DATA.get(key, (value,)):
             findings.error(path, f"{value} may throw data away on its own", "after a split brain a person decides")
+        if key == "protocol" and value != "C":
+            message = f"protocol {value} acknowledges writes that the other node does not have on its disk"
+            findings.error(path, message, "remove this line: it is C")
     return DrbdSpec(
         nodes=(drbd.nodes[0], drbd.nodes[1]),
         disk=disk,
