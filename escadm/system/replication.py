@@ -108,7 +108,9 @@ def abandon(run: Run = run) -> None:
 
     The disk is let go first, so that none of them reaches it, and comes back with the next :func:`bring_up`.
     """
-    for words in (("detach", "--force"), ("resume-io",)):
+    replica = read_replica(run)
+    gone = replica is not None and not replica.has_disk
+    for words in (("resume-io",),) if gone else (("detach", "--force"), ("resume-io",)):
         told = run(["drbdadm", *words, RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
         if told.code != 0:
             raise Failed(f"cannot give up the writes that wait: {_meaning(told)}")

@@ -188,3 +188,31 @@ def test_the_listener_ends_with_its_program(tmp_path: Path, monkeypatch: pytest.
 def test_the_replica_of_a_volume_that_is_down_is_not_an_empty_one() -> None:
     assert replication.read_replica(Commands(events2=(0, "exists -\n"))) is None
     assert Replica() != replication.read_replica(Commands())
+
+
+FROZEN = """exists resource name:esc role:Primary suspended:fencing
+exists connection name:esc peer-node-id:1 conn-name:peer connection:Connecting role:Unknown
+exists device name:esc volume:0 minor:1 disk:{disk} size:65404
+"""
+
+
+@pytest.mark.parametrize(
+    ("disk", "done"),
+    [
+        ("UpToDate", ["drbdadm detach --force esc", "drbdadm resume-io esc"]),
+        ("Diskless", ["drbdadm resume-io esc"]),  # its disk has failed, or an earlier attempt came half the way
+    ],
+)
+def test_writes_that_are_given_up_do_not_reach_the_disk(disk: str, done: list[str]) -> None:
+    run = Commands()
+    run.stdout = FROZEN.format(disk=disk)
+    replication.abandon(run)
+    assert run.asked[1:] == done
+
+
+def test_writes_are_not_let_go_to_a_disk_that_is_still_there() -> None:
+    run = Commands(detach=(17, "State change failed: (-2) Need access to UpToDate data\n"))
+    run.stdout = FROZEN.format(disk="UpToDate")
+    with pytest.raises(Failed, match=r"^cannot give up the writes that wait: "):
+        replication.abandon(run)
+    assert run.asked[-1] == "drbdadm detach --force esc"
