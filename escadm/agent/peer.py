@@ -132,7 +132,7 @@ class PeerLink(asyncio.DatagramProtocol):
         self._send()
 
     def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
-        if address[0] != str(self._address):
+        if address[:2] != (str(self._address), PORT):
             return
         heard = parse(data, str(self._address))
         if heard is None:

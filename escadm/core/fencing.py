@@ -84,8 +84,12 @@ def loses(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> s
     connected = replica is not None and replica.is_connected
     if gateway is False and not heard and not connected:
         return ISOLATED
-    if waits(replica) and peer is not None and peer.replica is not None and peer.replica.role == "Primary":
+    if replica is None or not replica.is_primary or peer is None or peer.replica is None:
+        return ""
+    if waits(replica) and peer.replica.role == "Primary":
         return f"the peer {peer.address} has become Primary meanwhile"
+    if not replica.has_disk and not connected and peer.replica.disk == "UpToDate":
+        return "this node has no disk, and DRBD has no connection to the peer's"
     return ""
 
 

@@ -148,9 +148,9 @@ class Side:
 
 @contextmanager
 def voice(source: str) -> Iterator[Callable[[bytes], object]]:
-    """A socket at ``source``, on a port of its own, that speaks to HERE."""
+    """A socket at ``source`` that speaks to HERE from the agents' port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((source, 0))
+        sock.bind((source, PORT))
         yield lambda data: sock.sendto(data, (HERE, PORT))
 
 
@@ -446,5 +446,18 @@ def test_a_path_whose_address_is_not_there_holds_up_no_other(monkeypatch: pytest
             assert (links.peer.address, links.peer.near) == ("192.0.2.78", False)
         links.close()
         await opening
+
+    run(work())
+
+
+def test_another_process_of_the_peer_is_not_its_agent() -> None:
+    async def work() -> None:
+        async with Side(HERE, THERE, SLOW) as one:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, voice(THERE) as friend:
+                other.bind((THERE, 0))
+                other.sendto(json.dumps({**SAID, "role": "MASTER"}).encode(), (HERE, PORT))
+                friend(json.dumps(SAID).encode())
+                await wait_for(lambda: one.link.peer.heard)
+                assert [peer.role for peer in one.changes] == [Role.BACKUP]
 
     run(work())

@@ -338,3 +338,14 @@ def test_a_node_that_has_stopped_replicating_outdates_itself_only_for_writes_tha
     for asks in (True, False):
         peer = Peer("192.0.2.12", heard=True, asks=asks, replica=Evidence("Primary", "Connecting", "UpToDate"))
         assert outdates_itself(alone, peer, asks=False) is asks
+
+
+@pytest.mark.parametrize(
+    ("connection", "theirs", "goes"),
+    [("Connecting", "UpToDate", True), ("Connected", "UpToDate", False), ("Connecting", "Outdated", False)],
+)
+def test_a_primary_without_a_disk_goes_when_the_peers_is_out_of_reach(connection: str, theirs: str, goes: bool) -> None:
+    """The peer has every write: what this node cannot do any more, that one can."""
+    diskless = Replica(role="Primary", connection=connection, disk="Diskless")
+    peer = Peer("192.0.2.12", heard=True, replica=Evidence("Secondary", connection, theirs))
+    assert bool(loses(diskless, peer, True)) is goes
