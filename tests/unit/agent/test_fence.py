@@ -465,7 +465,6 @@ def test_a_primary_whose_peer_has_gone_on_lets_its_writes_go(paths: Paths, monke
             lost.hear(heard("Primary"))
             await wait_for(lambda: lost.stubs.told["drbd"] == ["start", "terminate", "start"])
             assert lost.done == ["abandon"]
-            assert "has become Primary meanwhile" in lost.node.release or not lost.node.release
 
     run(work())
 
