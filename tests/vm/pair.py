@@ -32,7 +32,7 @@ VIP = "172.16.2.0"
 GATEWAY = "172.16.3.254"
 CLIENT = ("172.16.3.1/11", f"{GATEWAY}/11")
 """The client's address, and the one that the nodes may take for their gateway."""
-DATA_SIZE = "128M"
+DATA_SIZE = "80M"
 SAVED = "booted"
 READY_KEPT = 7200.0
 """Each state of the package has one of half a gigabyte."""

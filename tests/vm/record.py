@@ -24,7 +24,7 @@ QUESTIONS = {
     "gi": "drbdadm show-gi esc",
 }
 DISK = "/dev/mapper/data"
-BLOCKS = 262144
+BLOCKS = 163840
 STREAM = "/root/stream"
 MODULE = "/lib/modules/$(uname -r)/kernel/drivers/block/drbd/drbd.ko"
 

@@ -32,7 +32,7 @@ drbdadm primary esc
 mkdir -p {MOUNT}
 mount /dev/drbd1 {MOUNT}
 install -d -o postgres -g postgres -m 700 {DATA}
-su postgres -c "/usr/lib/postgresql/15/bin/initdb -D {DATA} -A trust --no-sync -N" >/dev/null
+su postgres -c "/usr/lib/postgresql/15/bin/initdb -D {DATA} -A trust --no-sync -N --wal-segsize=1" >/dev/null
 echo "host all all 172.0.0.0/8 trust" >>{DATA}/pg_hba.conf
 umount {MOUNT}
 drbdadm secondary esc
@@ -88,14 +88,14 @@ def begin(pair: Pair) -> None:
 def wait_healthy(pair: Pair, limit: float = 120) -> tuple[Machine, Machine]:
     """The primary and the standby, once ``status`` of both says that all is well."""
     wanted = ["ESC Backup Healthy", "ESC Master Healthy"]
-    pair.wait_for(lambda: sorted(map(text_of, pair.machines)) == wanted, limit, "a healthy pair", poll=0.5)
+    pair.wait_for(lambda: sorted(map(text_of, pair.machines)) == wanted, limit, "a healthy pair", poll=1.0)
     primary, standby = (pair.a, pair.b) if pair.a.role == "MASTER" else (pair.b, pair.a)
     assert primary.escadm("status").stdout == "0 ESC status=0 ESC Master Healthy\n"
     assert standby.escadm("status").stdout == "0 ESC status=0 ESC Backup Healthy\n"
     return primary, standby
 
 
-PAUSE = 0.1
+PAUSE = 0.3
 """Seconds between two rows: a new connection each takes a good part of what an emulated machine can do."""
 
 
@@ -187,10 +187,10 @@ class Scene:
         machine.write(PATH, yaml.safe_dump(document))
 
     def begin_resync(self) -> None:
-        """The standby lacks 40 MB, and a slow copy of them has begun."""
-        self.set(self.standby, "resources.drbd.disk_options", {"c-max-rate": "2M", "c-min-rate": "1M"})
+        """The standby lacks 24 MB, and a slow copy of them has begun."""
+        self.set(self.standby, "resources.drbd.disk_options", {"c-max-rate": "1M", "c-min-rate": "500k"})
         self.standby.escadm("stop")
-        self.primary.sh(f"head -c 40000000 /dev/urandom >{MOUNT}/blob; sync {MOUNT}/blob")
+        self.primary.sh(f"head -c 24000000 /dev/urandom >{MOUNT}/blob; sync {MOUNT}/blob")
         self.standby.escadm("restart", check=False)
         self.reads(self.standby, "being brought up to date from the peer")
 
@@ -211,7 +211,7 @@ class Scene:
             document = machine.published()
             return words in "\n".join([document.get("text", ""), *document.get("reasons", ())])
 
-        self.pair.wait_for(told, limit, f"{words!r} in the status of {machine.hostname}", poll=0.5)
+        self.pair.wait_for(told, limit, f"{words!r} in the status of {machine.hostname}", poll=1.0)
         document = machine.status()
         assert words in "\n".join([document["text"], *document["reasons"]])
 

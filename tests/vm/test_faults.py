@@ -79,7 +79,7 @@ def test_power_cut_in_the_middle_of_a_resync(scene: Scene, which: str) -> None:
     scene.healthy(primary=primary)
 
 
-@pytest.mark.parametrize("step", ["drbd:master: starting", "filesystem: starting", "pgsql: starting"])
+@pytest.mark.parametrize("step", ["drbd:master: starting", "pgsql: starting"])
 def test_power_cut_in_the_middle_of_a_takeover(scene: Scene, step: str) -> None:
     old, new = scene.primary, scene.standby
     scene.mark(new)
@@ -90,7 +90,7 @@ def test_power_cut_in_the_middle_of_a_takeover(scene: Scene, step: str) -> None:
     scene.healthy()
 
 
-@pytest.mark.parametrize("step", ["pgsql: stopping", "filesystem: stopping", "drbd:master: stopping"])
+@pytest.mark.parametrize("step", ["pgsql: stopping", "drbd:master: stopping"])
 def test_power_cut_in_the_middle_of_giving_the_role_up(scene: Scene, step: str) -> None:
     old, new = scene.primary, scene.standby
     scene.mark(old)

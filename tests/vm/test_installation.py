@@ -72,7 +72,7 @@ def test_blank_disks_need_no_copy(pair: Pair) -> None:
 
     configure(pair, "/dev/mapper/data", "  filesystem: {device: /dev/vdc}\n")  # a new one's discards are a copy, too
     for machine in pair.machines:
-        machine.sh("dmsetup remove data; dmsetup create data --table '0 65536 linear /dev/vdb 131072'")
+        machine.sh("dmsetup remove data; dmsetup create data --table '0 65536 linear /dev/vdb 98304'")
     b.sh("head -c 5000 /dev/urandom | dd of=/dev/mapper/data bs=1M seek=20 conv=notrunc,fsync status=none")
     assert "blank" in drbd(a, "init")
     assert "blank" not in drbd(b, "init")
