@@ -112,7 +112,7 @@ def test_the_replication_link_alone_is_cut(scene: Scene) -> None:
     scene.reads(standby, "its data is Outdated")
     scene.writes_on(primary)
     scene.reads(primary, "replication is not connected")
-    scene.refuses_switchover("not connected")
+    scene.refuses_switchover("its data is Outdated")
     scene.cut(primary)
     scene.reads(standby, "its data is Outdated")
     assert standby.role == "FAULT"
