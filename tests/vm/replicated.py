@@ -221,6 +221,15 @@ class Scene:
         begin = time.monotonic()
         self.pair.wait_for(lambda: self.client.first_after(begin), limit, "one more row")
 
+    def stays_down(self, machine: Machine, seconds: float = 8) -> None:
+        """For longer than an election takes the machine is in fault, and has not the virtual address."""
+        end = time.monotonic() + seconds
+        self.pair.wait_for(lambda: machine.role == "FAULT", 30, f"the fault of {machine.hostname}")
+        while time.monotonic() < end:
+            assert machine.role == "FAULT"
+            assert not machine.has_address(self.vip)
+            time.sleep(1)
+
     def stays(self, seconds: float) -> None:
         """For that long the client goes without a commit for three seconds at most: nothing moves."""
         begin = time.monotonic()
