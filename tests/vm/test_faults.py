@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.vm.pair import GATEWAY, Pair
-from tests.vm.replicated import Scene
+from tests.vm.replicated import MOUNT, Scene
 
 
 @pytest.fixture
@@ -183,9 +183,8 @@ def test_the_gateway_itself_is_dead(scene: Scene) -> None:
 
 def test_a_process_sits_in_the_mount(scene: Scene) -> None:
     old, new = scene.primary, scene.standby
-    old.sh(
-        "cd /opt/cisco/esc/esc_database && setsid sh -c 'trap \"\" TERM INT HUP; while :; do sleep 100; done' >/dev/null 2>&1 </dev/null &"
-    )
+    deaf = "trap '' TERM INT HUP; while :; do sleep 100; done"
+    old.sh(f'cd {MOUNT} && setsid sh -c "{deaf}" >/dev/null 2>&1 </dev/null &')
     old.escadm("switchover")
     scene.writes_on(new)
     scene.healthy(primary=new)
