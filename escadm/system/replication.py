@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 from escadm.core.replication import (
     NO_MODULE,
@@ -21,6 +22,7 @@ from escadm.errors import Failed
 from escadm.system.run import Completed, Run, listen, run
 
 RESOURCE = "esc"
+PROC = Path("/proc/drbd")
 READ_LIMIT = 5.0
 CHANGE_LIMIT = 20.0
 ANY_CODE = range(256)
@@ -134,7 +136,11 @@ def _is_down(told: Completed) -> bool:
 
 
 def _meaning(told: Completed) -> str:
-    return explain_refusal(told.stdout + told.stderr)[0]
+    """Without its module, drbdadm takes itself for that of DRBD 9, which does not know where 8.4 has its words."""
+    text = told.stdout + told.stderr
+    if "Parse error" in text and not PROC.exists():
+        return NO_MODULE
+    return explain_refusal(text)[0]
 
 
 def _why_not_up(told: Completed) -> str:

@@ -216,3 +216,20 @@ def test_writes_are_not_let_go_to_a_disk_that_is_still_there() -> None:
     with pytest.raises(Failed, match=r"^cannot give up the writes that wait: "):
         replication.abandon(run)
     assert run.asked[-1] == "drbdadm detach --force esc"
+
+
+PARSE_ERROR = (10, "/etc/drbd.d/esc.res:22: Parse error: 'resync-rate' | 'c-max-rate' expected,\n\tbut got 'fencing'\n")
+"""What drbdadm says of a file for 8.4 when it cannot ask the module for its version."""
+
+
+def test_a_file_that_nobody_reads_without_the_module_is_no_mistake_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication, "PROC", tmp_path / "absent")
+    with pytest.raises(Failed, match=re.escape(NO_MODULE)):
+        replication.bring_up(Commands(adjust=PARSE_ERROR))
+    replication.take_down(Commands(down=PARSE_ERROR))
+    replication.demote(Commands(secondary=PARSE_ERROR))
+    monkeypatch.setattr(replication, "PROC", tmp_path)
+    with pytest.raises(Failed, match="but got 'fencing'"):
+        replication.bring_up(Commands(adjust=PARSE_ERROR))
