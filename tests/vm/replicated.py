@@ -254,7 +254,7 @@ class Scene:
     def split(self) -> Machine:
         """Wait until the nodes have met and one has left the role; that one."""
         for machine in self.pair.machines:
-            self.reads(machine, "StandAlone")
+            self.reads(machine, "split brain")
         left = self.pair.wait_for(
             lambda: [machine for machine in self.pair.machines if machine.role in ("BACKUP", "FAULT")],
             60,
