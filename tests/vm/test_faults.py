@@ -54,12 +54,13 @@ def test_the_peer_is_lost_for_good(scene: Scene) -> None:
     """An administrator may declare the data of the node that is left the good one, by a command that says so."""
     primary, standby = scene.primary, scene.standby
     scene.cut(primary, standby)
-    scene.start(standby)
-    scene.reads(standby, "escadm drbd resolve --keep-local")
-    standby.escadm("drbd", "resolve", "--keep-local", "--yes", "keep the data of this node")
-    scene.writes_on(standby)
     scene.start(primary)
-    scene.healthy(primary=standby)
+    scene.reads(primary, "escadm drbd resolve --keep-local")
+    scene.stays_down(primary)
+    primary.escadm("drbd", "resolve", "--keep-local", "--yes", "keep the data of this node")
+    scene.writes_on(primary)
+    scene.start(standby)
+    scene.healthy(primary=primary)
 
 
 @pytest.mark.parametrize("which", ["primary", "standby"])
