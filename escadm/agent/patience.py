@@ -15,7 +15,6 @@ from escadm.core.role import master_units
 from escadm.core.types import Kind, Plan, Role, UnitState, Vrrp
 from escadm.errors import Failed
 
-GOING = (UnitState.STOPPING, UnitState.KILLING)
 ELECTION = 4.0  # advertisement intervals: three, the skew, and a little
 
 
@@ -37,9 +36,11 @@ class Patience:
         stuck: list[str] = []
 
         def note(name: str, life: Life) -> None:
-            # On its way down a unit changes without getting anywhere only when an attempt has come to nothing.
+            # A unit that is being killed changes without getting anywhere only when that has come to nothing. A stop
+            # that comes to nothing is not the end: killing is still to come, and a mount is taken from its holders.
             before, seen[name] = seen.get(name), life
-            if name in scope and life.state in GOING and before is not None and before.state is life.state:
+            killed = before is not None and before.state is life.state is UnitState.KILLING
+            if name in scope and killed:
                 stuck.append(f"{name} cannot be stopped: {life.reason}")
 
         node.watchers.append(note)

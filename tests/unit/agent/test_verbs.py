@@ -547,3 +547,16 @@ def test_left_over_socket_is_replaced(paths: Paths) -> None:
             assert await played.done("stop") == (0, "stopped")
 
     run(work())
+
+
+def test_a_mount_that_is_held_is_waited_for_until_its_holders_are_ended(paths: Paths) -> None:
+    async def work() -> None:
+        stubs = Stubs()
+        busy = (0.0, Event.STOP_FAILED, "cannot unmount /db: held by 7 (sh)")
+        stubs.answers["filesystem"] = {**OBEDIENT, "terminate": busy}
+        mounted = plan(unit("filesystem", kind=Kind.FILESYSTEM), unit("pgsql", needs=("filesystem",)))
+        async with playing(paths, node=ScriptedNode(paths, mounted, stubs)) as played:
+            assert await played.done("stop") == (0, "stopped")
+            assert stubs.told["filesystem"] == ["start", "terminate", "kill"]
+
+    run(work())
