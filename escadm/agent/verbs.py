@@ -80,7 +80,7 @@ class Verbs:
         """Everything, or the named resources with what they stand on."""
         node = self._node
         if node.ending:
-            raise Failed("cannot start anything: the agent is ending", "start it with: service esc_service start")
+            raise Failed("cannot start anything: the agent is ending", "start it with: escadm agent")
         if not resources:
             node.active, node.down = True, frozenset()
             node.stage.reset(node.plan.units)

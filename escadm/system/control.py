@@ -18,7 +18,7 @@ from escadm.paths import Paths
 from escadm.system import alive
 
 PATIENCE = 5.0
-_START = "service esc_service start"
+_START = "escadm agent"
 
 
 @contextlib.contextmanager

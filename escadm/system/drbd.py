@@ -58,4 +58,7 @@ def _judge(result: Completed, file: Path) -> None:
     lines = [line.strip() for line in said.splitlines() if line.strip() and not NO_MODULE.fullmatch(line.strip())]
     if lines or result.code != 0:
         words = "\n  ".join(lines) or f"exit code {result.code}"
-        raise Failed(f"{Path(result.argv[0]).name} does not accept the configuration made for it:\n  {words}")
+        raise Failed(
+            f"{Path(result.argv[0]).name} does not accept the configuration made for it:\n  {words}",
+            "correct drbd.net_options or drbd.disk_options in esc-config.yaml; drbd.conf(5) has what there is",
+        )

@@ -42,7 +42,9 @@ def read_replica(run: Run = run) -> Replica | None:
     """The volume as the kernel sees it now; None where it is not up. Failed where DRBD cannot be asked."""
     told = run(["drbdsetup", "events2", "--now", "--statistics", RESOURCE], timeout=READ_LIMIT, ok=ANY_CODE)
     if told.code != 0 and not _is_unknown(told):
-        raise Failed(f"cannot ask DRBD for the state of {RESOURCE}: {_meaning(told)}")
+        meaning = _meaning(told)
+        hint = "load it, or learn why it cannot be, with: modprobe drbd" if meaning == NO_MODULE else ""
+        raise Failed(f"cannot ask DRBD for the state of {RESOURCE}: {meaning}", hint)
     return parse_events2(told.stdout)
 
 

@@ -178,7 +178,7 @@ def test_a_volume_that_is_not_up_and_a_drbd_that_cannot_be_asked(stand: Stand) -
     stand.program("drbdsetup", "echo 'Failed to modprobe drbd (No such file or directory)' >&2; exit 20")
     found = stand.resolve("--discard-local", "--yes", CONSENT)
     assert found.code == 1
-    assert "cannot ask DRBD for the state of esc: this kernel has no DRBD (module drbd)" in found.err
+    assert "cannot ask DRBD for the state of esc: this kernel has no DRBD (module drbd)\n  load it, or" in found.err
     assert stand.told == []
 
 

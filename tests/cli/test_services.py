@@ -11,7 +11,7 @@ from escadm.paths import Paths
 from tests.cli.program import Outcome, agent, background, escadm, on_terminal, plain, stop_process
 
 ACKNOWLEDGED = {"say": ""}
-NOT_RUNNING = "escadm: the agent is not running\n  start it with: service esc_service start\n"
+NOT_RUNNING = "escadm: the agent is not running\n  start it with: escadm agent\n"
 STARTING = [
     ACKNOWLEDGED,
     {"say": "waiting for keepalived"},

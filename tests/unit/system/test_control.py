@@ -86,7 +86,7 @@ def test_no_agent(tmp_path: Path) -> None:
     with pytest.raises(AgentNotRunning) as caught:
         list(control.ask(Paths(tmp_path), {"do": "start"}))
     assert caught.value.message == "the agent is not running"
-    assert caught.value.hint == "start it with: service esc_service start"
+    assert caught.value.hint == "start it with: escadm agent"
 
 
 def test_a_socket_that_nobody_listens_to(paths: Paths) -> None:

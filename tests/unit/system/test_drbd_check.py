@@ -115,6 +115,7 @@ def test_the_objections_of_either_parser_are_heard(old: str, new: str, major: in
         drbd.check_config(text(replace(SPECS["plain"], major=major)).replace(old, new), major)
     parser = Path(drbd.PARSERS[major]).name
     assert caught.value.message.startswith(f"{parser} does not accept the configuration made for it:\n  esc.res:")
+    assert caught.value.hint.startswith("correct drbd.net_options or drbd.disk_options in esc-config.yaml")
 
 
 def test_an_objection_does_not_tell_the_secret() -> None:
