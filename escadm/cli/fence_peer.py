@@ -10,7 +10,7 @@ import sys
 import time
 from typing import NoReturn
 
-from escadm.errors import EscadmError
+from escadm.errors import EscadmError, NotPermitted
 from escadm.paths import Paths
 from escadm.system.control import ask
 
@@ -33,7 +33,7 @@ def main() -> NoReturn:
             *_, last = ask(paths, {"do": "fence-peer"})
             told, again = str(last["message"]), False
         except EscadmError as error:
-            told, again = error.message, time.monotonic() < end
+            told, again = error.message, time.monotonic() < end and not isinstance(error, NotPermitted)
         if told in EXIT_CODES:
             sys.exit(EXIT_CODES[told])
         if not again and not _writes_wait():

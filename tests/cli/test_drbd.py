@@ -201,6 +201,7 @@ def test_a_disk_belongs_to_the_machine(root: Path, words: tuple[str, ...]) -> No
     found = escadm("--root", root, "drbd", *words)
     assert (found.code, found.out) == (2, "")
     assert "below --root" in found.err
+    assert found.err.endswith("  leave --root (ESCADM_ROOT) out\n")
     assert list(root.iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from escadm.cli import fence_peer
 from escadm.cli.fence_peer import EXIT_CODES, NO_ANSWER
 from escadm.core.fencing import Answer
 from escadm.paths import Paths
-from tests.cli.program import REPOSITORY, agent, environment
+from tests.cli.program import AS_NOBODY, REPOSITORY, agent, environment
 from tests.cli.test_services import ACKNOWLEDGED, asked
 
 PROGRAM = [sys.executable, "-c", "from escadm.cli.fence_peer import main; main()"]
@@ -132,6 +132,15 @@ def test_without_an_agent_a_promotion_is_refused(root: Path) -> None:
     outcome = fence(root, sys.executable, "-c", IN_A_HURRY)
     assert outcome.returncode == NO_ANSWER
     assert outcome.stderr == "escadm-fence-peer: the agent is not running\n"
+
+
+def test_whoever_may_not_ask_is_told_at_once() -> None:
+    program = AS_NOBODY.replace("escadm.cli.app.main()", "escadm.cli.fence_peer.main()")
+    command = [sys.executable, "-c", program]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT * 2, env=environment(), cwd="/")
+    assert (done.returncode, done.stderr) == (NO_ANSWER, "escadm-fence-peer: only root may do this\n")
+    assert time.monotonic() - began < fence_peer.RETURNS_WITHIN / 2
 
 
 def test_it_loads_next_to_nothing(root: Path) -> None:

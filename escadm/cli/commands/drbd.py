@@ -109,7 +109,7 @@ def _on_the_machine(context: typer.Context, what: str, why: str) -> Session:
     here = session(context)
     here.require_root(what)
     if not here.paths.is_host:
-        raise Usage(f"cannot {what} below --root: {why}")
+        raise Usage(f"cannot {what} below --root: {why}", "leave --root (ESCADM_ROOT) out")
     return here
 
 
