@@ -118,10 +118,16 @@ class _Network:
 
     def _check_gateway(self) -> None:
         for index, gateway in enumerate(self.settings.gateway):
+            wrong = ""
             if gateway == self.vip.address or gateway in self.nodes:
-                what = "the virtual address" if gateway == self.vip.address else "one of the two nodes"
-                path = (*_KEEPALIVED, "gateway", index)
-                self.findings.error(self.findings.marks.known(path), f"{gateway} is {what}", "name a third machine")
+                wrong = "the virtual address" if gateway == self.vip.address else "one of the two nodes"
+            elif gateway.is_link_local:
+                wrong = "a link-local address, which nobody can ask without an interface"
+            elif gateway in self.settings.gateway[:index]:
+                wrong = "there twice"
+            if wrong:
+                path = self.findings.marks.known((*_KEEPALIVED, "gateway", index))
+                self.findings.error(path, f"{gateway} is {wrong}", "name a third machine")
 
     def _own_node(self) -> Address | None:
         """The address of this node in ``nodes``: the first one where that cannot be told."""
