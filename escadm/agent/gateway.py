@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Callable, Sequence
 
+from escadm.agent.listener import Listener
 from escadm.core.types import Address
-from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.ping import open_ping
-from escadm.system.run import dismiss
 
 LOST_AFTER = 2.5  # intervals; sooner than the peer counts as silent
 GONE_AFTER = 3.0  # intervals more
@@ -30,8 +27,7 @@ class GatewayFeed:
         self._on_change = on_change
         self._addresses: Sequence[Address] = ()
         self._interval = 1.0
-        self._listeners: dict[Address, subprocess.Popen[bytes]] = {}
-        self._again: dict[Address, asyncio.TimerHandle] = {}
+        self._listeners: list[Listener] = []
         self._lost: asyncio.TimerHandle | None = None
         self._complaints: set[str] = set()
         self._sure: asyncio.TimerHandle | None = None
@@ -49,37 +45,31 @@ class GatewayFeed:
             return
         self.close()
         self._addresses, self._interval = tuple(addresses), interval
-        for address in self._addresses:
-            self._open(address)
+        self._listeners = [self._listener(address) for address in self._addresses]
+        for listener in self._listeners:
+            listener.open()
         if self._addresses:
             self._expect()
 
     def close(self) -> None:
         """Ask nobody."""
-        for handle in (*self._again.values(), self._lost, self._sure):
+        for handle in (self._lost, self._sure):
             if handle is not None:
                 handle.cancel()
-        self._again.clear()
-        for address in tuple(self._listeners):
-            self._end(address)
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
         self._addresses, self._lost, self._sure = (), None, None
         self.reached, self.gone = None, False
 
-    def _open(self, address: Address) -> None:
-        try:
-            process = open_ping(address, self._interval)
-        except EscadmError as error:
-            self._complain(f"cannot ask the gateway {address}: {error.message}")
-            self._open_later(address)
-            return
-        self._listeners[address] = process
-        if process.stdout is not None:
-            descriptor = process.stdout.fileno()
-            os.set_blocking(descriptor, False)
-            asyncio.get_running_loop().add_reader(descriptor, self._on_data, address, descriptor)
-
-    def _open_later(self, address: Address) -> None:
-        self._again[address] = asyncio.get_running_loop().call_later(ASK_AGAIN, self._open, address)
+    def _listener(self, address: Address) -> Listener:
+        """ping(8) ends where there is no route."""
+        return Listener(
+            lambda: open_ping(address, self._interval),
+            self._on_data,
+            lambda why: self._complain(f"cannot ask the gateway {address}: {why}"),
+            ASK_AGAIN,
+        )
 
     def _complain(self, message: str) -> None:
         """Once, not with every attempt."""
@@ -87,15 +77,8 @@ class GatewayFeed:
             log.warning("%s", message)
             self._complaints.add(message)
 
-    def _on_data(self, address: Address, descriptor: int) -> None:
-        try:
-            data = os.read(descriptor, 65536)
-        except BlockingIOError:
-            return
-        if not data:  # it ends where there is no route
-            self._end(address)
-            self._open_later(address)
-        elif ANSWER in data:
+    def _on_data(self, data: bytes) -> None:
+        if ANSWER in data:
             self._expect()
             self._become(True)
 
@@ -122,10 +105,3 @@ class GatewayFeed:
     def _be_sure(self) -> None:
         self.gone = True
         self._on_change()
-
-    def _end(self, address: Address) -> None:
-        process = self._listeners.pop(address)
-        if process.stdout is not None:
-            asyncio.get_running_loop().remove_reader(process.stdout.fileno())
-            process.stdout.close()
-        dismiss(process)

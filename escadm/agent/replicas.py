@@ -7,19 +7,18 @@ Also what only several looks can tell: the speed of a sync, the last write, the 
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from escadm.agent.journal import iso
+from escadm.agent.listener import Listener
 from escadm.core.pace import Pace, last_write, needs_generation, pace
 from escadm.core.replication import Replica
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.replication import open_events, read_generation, read_replica
-from escadm.system.run import dismiss
 
 WATCH_AGAIN = 1.0
 LOOK_AGAIN = 1.0
@@ -34,11 +33,15 @@ class ReplicaFeed:
 
     def __init__(self, on_replica: OnReplica) -> None:
         self._on_replica = on_replica
-        self._process: subprocess.Popen[bytes] | None = None
+        self._listener = Listener(
+            self._listen,
+            lambda _: self.look(),
+            lambda why: self._complain(f"cannot listen to DRBD: {why}"),
+            WATCH_AGAIN,
+        )
         self._looking: asyncio.Task[None] | None = None
         self._again = False
         self._closings = 0
-        self._restart: asyncio.TimerHandle | None = None
         self._next_look: asyncio.TimerHandle | None = None
         self._complaint = ""
         self._seen: Replica | None = None
@@ -51,18 +54,12 @@ class ReplicaFeed:
         """Listen until :meth:`close`; a listener that ends (there is no volume yet) is started again."""
         self._rest()
         self.is_open = True
-        loop = asyncio.get_running_loop()
-        try:
-            self._process = open_events()
-        except EscadmError as error:
-            self._complain(f"cannot listen to DRBD: {error.message}")
-            self._restart = loop.call_later(WATCH_AGAIN, self.open)
-            return
-        pipe = self._process.stdout
-        if pipe is not None:
-            os.set_blocking(pipe.fileno(), False)
-            loop.add_reader(pipe.fileno(), self._on_data, pipe.fileno())
+        self._listener.open()
+
+    def _listen(self) -> subprocess.Popen[bytes]:
+        process = open_events()
         self.look()
+        return process
 
     def close(self) -> None:
         """Neither listen nor look any more: nothing is known of the volume from now on, whatever is under way."""
@@ -138,29 +135,8 @@ class ReplicaFeed:
             log.warning("%s", message)
         self._complaint = message
 
-    def _on_data(self, descriptor: int) -> None:
-        try:
-            told = os.read(descriptor, 65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            told = b""
-        if told:
-            self.look()
-            return
-        self._end()
-        self._restart = asyncio.get_running_loop().call_later(WATCH_AGAIN, self.open)
-
     def _rest(self) -> None:
         """Neither listen nor be about to listen or look."""
-        for handle in (self._restart, self._next_look):
-            if handle is not None:
-                handle.cancel()
-        self._end()
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None and process.stdout is not None:
-            asyncio.get_running_loop().remove_reader(process.stdout.fileno())
-            process.stdout.close()
-            dismiss(process)
+        if self._next_look is not None:
+            self._next_look.cancel()
+        self._listener.close()
