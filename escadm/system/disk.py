@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from escadm.errors import Failed
+from escadm.system.files import sync_folder
 from escadm.system.run import run
 
 QUICK = 20.0
@@ -127,7 +128,7 @@ def copy_used(disk: str, size: int, target: Path, progress: Progress) -> int:
                 raise
             raise NoRoom(f"cannot keep a copy: there is no room for it in {target.parent}") from error
         part.rename(target)
-        _sync(target.parent)
+        sync_folder(target.parent)
     return written
 
 
@@ -172,11 +173,3 @@ def _read(disk: str, descriptor: int, buffer: mmap.mmap, place: int) -> int:
     if not got:
         raise Failed(f"cannot read {disk} at byte {place}: it ends there")
     return got
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -48,7 +48,7 @@ def write_atomically(path: Path, text: str, mode: int | None = None) -> bool:
         except BaseException:
             staged.unlink(missing_ok=True)
             raise
-        _sync_folder(target.path.parent)
+        sync_folder(target.path.parent)
     return True
 
 
@@ -174,7 +174,7 @@ class _Swap:
         elif self.saved is not None:
             self.target.path.replace(self.saved)
         self.committed = True
-        _sync_folder(self.target.path.parent)
+        sync_folder(self.target.path.parent)
 
     def take_back(self) -> None:
         """Undo commit. A second failure leaves this file new and the first error to tell the tale."""
@@ -199,7 +199,8 @@ class _Swap:
                     each.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was renamed in the folder keeps its name through a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

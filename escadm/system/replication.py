@@ -80,9 +80,7 @@ def allow_syncs(run: Run = run) -> None:
 
 def take_down(run: Run = run) -> None:
     """Disconnect and detach. Nothing happens where it is down already."""
-    told = run(["drbdadm", "down", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
-    if told.code != 0 and not _is_down(told):
-        raise Failed(f"cannot take the volume down: {_meaning(told)}")
+    _change(run, "take the volume down", "down", or_down=True)
 
 
 def promote(run: Run = run) -> None:
@@ -95,16 +93,12 @@ def promote(run: Run = run) -> None:
 
 def demote(run: Run = run) -> None:
     """Become Secondary; nothing happens where it is that, or down. Failed while something holds the device."""
-    told = run(["drbdadm", "secondary", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
-    if told.code != 0 and not _is_down(told):
-        raise Failed(f"cannot become Secondary: {_meaning(told)}")
+    _change(run, "become Secondary", "secondary", or_down=True)
 
 
 def outdate(run: Run = run) -> None:
     """Declare this node's data outdated: the peer has, or will have, newer data. Refused while connected."""
-    told = run(["drbdadm", "outdate", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
-    if told.code != 0:
-        raise Failed(f"cannot declare the data outdated: {_meaning(told)}")
+    _change(run, "declare the data outdated", "outdate")
 
 
 def abandon(run: Run = run) -> None:
@@ -113,19 +107,22 @@ def abandon(run: Run = run) -> None:
     The disk is let go first, so that none of them reaches it, and comes back with the next :func:`bring_up`.
     """
     replica = read_replica(run)
-    gone = replica is not None and not replica.has_disk
-    for words in (("resume-io",),) if gone else (("detach", "--force"), ("resume-io",)):
-        told = run(["drbdadm", *words, RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
-        if told.code != 0:
-            raise Failed(f"cannot give up the writes that wait: {_meaning(told)}")
+    if replica is None or replica.has_disk:
+        _change(run, "give up the writes that wait", "detach", "--force")
+    _change(run, "give up the writes that wait", "resume-io")
 
 
 def connect_discarding(run: Run = run) -> None:
     """Connect, and let the peer's data replace what was changed here since the split. Only on somebody's word."""
     run(["drbdadm", "disconnect", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
-    told = run(["drbdadm", "connect", "--discard-my-data", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
-    if told.code != 0:
-        raise Failed(f"cannot connect: {_meaning(told)}")
+    _change(run, "connect", "connect", "--discard-my-data")
+
+
+def _change(run: Run, what: str, *words: str, or_down: bool = False) -> None:
+    """drbdadm's ``words``; Failed says that one cannot do ``what``. ``or_down``: a volume that is down is fine."""
+    told = run(["drbdadm", *words, RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    if told.code != 0 and not (or_down and _is_down(told)):
+        raise Failed(f"cannot {what}: {_meaning(told)}")
 
 
 def _is_unknown(told: Completed) -> bool:
