@@ -13,10 +13,10 @@ from pathlib import Path
 
 from escadm.errors import Failed
 from escadm.system.files import sync_folder
-from escadm.system.run import run
+from escadm.system.mount import mount_point_of
+from escadm.system.run import ANY_CODE, run
 
 QUICK = 20.0
-ANY_CODE = range(256)
 WRONG_DISK = "set drbd.disk in esc-config.yaml to the right device"
 CHUNK = 1 << 20
 PIECE = 1 << 16
@@ -62,12 +62,8 @@ def content(disk: str) -> str:
 
 def user_of(disk: str) -> str:
     """Who uses the disk now (a mount, DRBD, another kernel user), as a sentence's end; empty when nobody does."""
-    wanted = Path(disk).stat().st_rdev
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        major, minor = fields[2].split(":")
-        if os.makedev(int(major), int(minor)) == wanted:
-            return f"mounted at {fields[4]}"
+    if point := mount_point_of(disk):
+        return f"mounted at {point}"
     try:
         os.close(os.open(disk, os.O_RDONLY | os.O_EXCL))
     except OSError as error:

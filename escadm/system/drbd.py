@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from escadm.errors import EscadmError, Failed
-from escadm.system.run import Completed, Run, run
+from escadm.system.run import ANY_CODE, Completed, Run, run
 
 PARSERS = {9: "drbdadm", 8: "/lib/drbd/drbdadm-84"}
 """Major version of DRBD -> its parser. The second takes over from the first when the kernel's module is 8.4."""
@@ -16,7 +16,6 @@ VERSION = Path("/sys/module/drbd/version")
 
 TIMEOUT = 10.0
 
-ANY_CODE = range(256)
 
 NO_MODULE = re.compile(
     r"sh: \d+: (modinfo|modprobe): (not found|Permission denied)"

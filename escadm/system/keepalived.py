@@ -7,11 +7,10 @@ import tempfile
 from pathlib import Path
 
 from escadm.errors import Failed
-from escadm.system.run import Run, run
+from escadm.system.run import ANY_CODE, Run, run
 
 TIMEOUT = 10.0
 
-ANY_CODE = range(256)
 
 FOREIGN_INTERFACE = re.compile(
     r"interface \S+ for (vrrp_instance|ip address) \S+ doesn't exist"

@@ -106,6 +106,13 @@ def _same_device(device: str, found: Mounted) -> bool:
     return False
 
 
+def mount_point_of(disk: str) -> str:
+    """Where the file system that lies straight on the disk is mounted, empty for nowhere. OSError: no such disk."""
+    number = Path(disk).stat().st_rdev
+    wanted = f"{os.major(number)}:{os.minor(number)}"
+    return next((each.point for each in _mounts(PROC / "self") if each.device == wanted), "")
+
+
 def _mounted_at(point: Path) -> Mounted | None:
     wanted = str(point.resolve())
     last = None

@@ -19,13 +19,12 @@ from escadm.core.replication import (
     parse_generation,
 )
 from escadm.errors import Failed
-from escadm.system.run import Completed, Run, listen, run
+from escadm.system.run import ANY_CODE, Completed, Run, listen, run
 
 RESOURCE = "esc"
 PROC = Path("/proc/drbd")
 READ_LIMIT = 5.0
 CHANGE_LIMIT = 20.0
-ANY_CODE = range(256)
 NO_RESOURCE = ("unknown resource", "no such resource", "(158)", "resource not known", "minor not allocated")
 NO_META_DATA = ("No valid meta data", "No valid meta-data", "(119)")
 

@@ -22,6 +22,9 @@ GRACE = 1.0
 
 LAST_LINES = 5
 
+ANY_CODE = range(256)
+"""For ``ok``: whatever the command ends with on its own; its caller looks at the code."""
+
 PACKAGES = {
     "keepalived": "keepalived",
     "drbdadm": "drbd-utils",

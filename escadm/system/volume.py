@@ -10,12 +10,11 @@ from pathlib import Path
 
 from escadm.core.replication import explain_refusal, last_words
 from escadm.errors import Failed
-from escadm.system.run import Completed, run
+from escadm.system.replication import RESOURCE
+from escadm.system.run import ANY_CODE, Completed, run
 
 QUICK = 20.0
 LONG = 600.0
-ANY_CODE = range(256)
-RESOURCE = "esc"
 NEVER_USED = "0000000000000004:"
 """The generation of data in meta-data that were just made: DRBD's UUID_JUST_CREATED."""
 
