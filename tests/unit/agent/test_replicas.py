@@ -17,37 +17,27 @@ from escadm.agent import replicas
 from escadm.agent.replicas import ReplicaFeed
 from escadm.core.replication import Replica
 from escadm.errors import Failed, NotInstalled
-from tests.unit.agent.world import descriptors, run, wait_for
+from tests.unit.agent.world import Events, descriptors, run, wait_for
 
 FINE = Replica("Secondary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 0, 1 << 20)
 ALONE = Replica("Secondary", "Connecting", "Unknown", "UpToDate", "DUnknown", "Off", 0, 1 << 20)
 OLD = Replica("Secondary", "Connected", "Primary", "Inconsistent", "UpToDate", "SyncTarget", 1 << 19, 1 << 20)
 
 
-class World:
+class World(Events):
     """DRBD as the test wants it: ``state`` and ``generation`` are what it says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.state: Replica | Exception | None = FINE
         self.generation: str | Exception = ""
         self.asked: list[str] = []
-        self.script = "echo exists -; exec sleep 600"
-        self.listeners: list[subprocess.Popen[bytes]] = []
         self.seen: list[Replica | None] = []
         monkeypatch.setattr(replicas, "open_events", self.open_events)
         monkeypatch.setattr(replicas, "read_replica", self.read_replica)
         monkeypatch.setattr(replicas, "read_generation", self.read_generation)
         monkeypatch.setattr(replicas, "WATCH_AGAIN", 0.02)
         monkeypatch.setattr(replicas, "LOOK_AGAIN", 0.02)
-
-    def open_events(self) -> subprocess.Popen[bytes]:
-        made = subprocess.Popen(
-            ["sh", "-c", self.script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        assert made.stdin is not None
-        made.stdin.close()
-        self.listeners.append(made)
-        return made
 
     def read_replica(self) -> Replica | None:
         self.asked.append("state")

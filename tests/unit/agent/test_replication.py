@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from escadm.core.replication import Replica, may_promote
 from escadm.core.types import Kind, Unit
 from escadm.errors import Failed
 from escadm.system.replication import Refused
-from tests.unit.agent.world import run, wait_for
+from tests.unit.agent.world import Events, run, wait_for
 
 FINE = Replica("Secondary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 0, 1 << 20)
 ALONE = Replica("Secondary", "Connecting", "Unknown", "UpToDate", "DUnknown", "Off", 0, 1 << 20)
@@ -29,16 +28,15 @@ MASTER = Unit("drbd:master", Kind.PROMOTION)
 BELIEVES = "cannot become Primary: the peer is Primary, or DRBD has not noticed yet that it is gone"
 
 
-class World:
+class World(Events):
     """DRBD as the test wants it: ``state`` is read, ``answers`` of a verb are raised in turn, the last for ever."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.state: Replica | Exception | None = FINE
         self.answers: dict[str, list[Exception | None]] = {}
         self.told: list[str] = []
         self.held: dict[str, threading.Event] = {}
-        self.script = "echo exists -; exec sleep 600"
-        self.listeners: list[subprocess.Popen[bytes]] = []
         self.seen: list[Replica | None] = []
         self.posts: list[tuple[Event, str]] = []
         monkeypatch.setattr(replicas, "open_events", self.open_events)
@@ -49,15 +47,6 @@ class World:
         monkeypatch.setattr(replication, "FIRST_PAUSE", 0.01)
         for verb in ("bring_up", "take_down", "promote", "demote"):
             monkeypatch.setattr(replication, verb, self.verb(verb))
-
-    def open_events(self) -> subprocess.Popen[bytes]:
-        made = subprocess.Popen(
-            ["sh", "-c", self.script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        assert made.stdin is not None
-        made.stdin.close()
-        self.listeners.append(made)
-        return made
 
     def read_replica(self) -> Replica | None:
         if isinstance(self.state, Exception):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -152,3 +153,20 @@ def descriptors() -> set[str]:
         except OSError:  # the one of this very listing
             continue
     return found
+
+
+class Events:
+    """DRBD's events as a shell script tells them, and the listeners that were started to it."""
+
+    def __init__(self) -> None:
+        self.script = "echo exists -; exec sleep 600"
+        self.listeners: list[subprocess.Popen[bytes]] = []
+
+    def open_events(self) -> subprocess.Popen[bytes]:
+        made = subprocess.Popen(
+            ["sh", "-c", self.script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert made.stdin is not None
+        made.stdin.close()
+        self.listeners.append(made)
+        return made
