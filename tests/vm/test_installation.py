@@ -84,6 +84,32 @@ def test_blank_disks_need_no_copy(pair: Pair) -> None:
     assert len(found) == 1
 
 
+def test_the_power_goes_in_the_middle_of_drbd_init(pair: Pair) -> None:
+    """On the node that prepares its disk, and on the one that begins the first copy: typed again, both go on."""
+    a, b = pair.machines
+    configure(pair, "/dev/vdb")
+    a.sh("echo something | dd of=/dev/vdb bs=1M seek=40 conv=notrunc,fsync status=none")  # not blank: there is a copy
+    drbd(a, "init")
+    in_the_background(b, "init")
+    pair.wait_for(lambda: "drbd" in b.sh("blkid -p /dev/vdb", check=False), 60, "meta-data", poll=0.02)
+    b.power_cut()
+    b.power_on()
+    drbd(b, "init")
+    in_the_background(a, "init --primary")
+    pair.wait_for(lambda: volume.role(a).startswith("Primary"), 60, "the source", poll=0.02)
+    a.power_cut()
+    a.power_on()
+    assert "/dev/vdb: the disk has DRBD's meta-data already" in drbd(a, "init")
+    pair.wait_for(lambda: volume.connection(a) == "Connected", 60, "the copy to go on")
+    drbd(a, "init", "--primary")
+    wait_in_sync(pair)
+    assert a.sh("drbdadm primary esc; blkid -p -s TYPE -o value /dev/drbd1; drbdadm secondary esc") == "ext4\n"
+
+
+def in_the_background(machine: Machine, words: str) -> None:
+    machine.sh(f"setsid escadm drbd {words} >/dev/null 2>&1 </dev/null &")
+
+
 def test_an_existing_file_system_becomes_the_pairs(pair: Pair) -> None:
     """Whatever is typed where, and although the power goes in the middle of it."""
     a, b = pair.machines
