@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import py_compile
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from packaging.requirements import Requirement
-
 import escadm
+from tests.packaging.distributions import copy_files, distributions
 
 SIZE = "96M"
 """Always the same: a saved state remembers the size of its disks."""
-
-
-def distributions(name: str = "escadm") -> dict[str, importlib.metadata.Distribution]:
-    """What ``name`` needs to run, whatever those need included, itself not."""
-    found: dict[str, importlib.metadata.Distribution] = {}
-    todo = [name]
-    while todo:
-        for line in importlib.metadata.distribution(todo.pop()).requires or ():
-            needed = Requirement(line)
-            if needed.name not in found and (needed.marker is None or needed.marker.evaluate({"extra": ""})):
-                found[needed.name] = importlib.metadata.distribution(needed.name)
-                todo.append(needed.name)
-    return found
 
 
 def fingerprint() -> bytes:
@@ -56,14 +41,3 @@ def make_disk(disk: Path) -> None:
             copy_files(distribution, root)
         subprocess.run(["truncate", "--size", SIZE, disk], check=True)
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", root, disk], check=True)
-
-
-def copy_files(distribution: importlib.metadata.Distribution, root: Path) -> None:
-    """The files of a distribution that lie beside each other in site-packages: modules, data, metadata."""
-    for file in distribution.files or ():
-        source = Path(str(file.locate()))
-        if file.parts[0] == ".." or not source.is_file():
-            continue
-        target = root / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target)

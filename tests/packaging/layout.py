@@ -1,0 +1,76 @@
+"""What lies where in the package: from the tree's folders to the file system hierarchy."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+UNITS = (".service", ".slice", ".socket", ".target", ".path", ".timer", ".mount")
+FILES = Path(__file__).parent / "files"
+
+
+def copy_programs(stage: Path) -> None:
+    for source in sorted((FILES / "bin").iterdir()):
+        place(source, stage / "usr/bin" / source.name)
+
+
+def copy_systemd(folder: Path, stage: Path) -> None:
+    """Everything in ``systemd/`` by its name; a name that has no place is a mistake."""
+    for source in _files(folder):
+        inner = source.relative_to(folder)
+        place(source, stage / _systemd_place(inner))
+
+
+def _systemd_place(inner: Path) -> str:
+    owner = inner.parts[0].removesuffix(".d")
+    if owner.endswith(UNITS):
+        return f"usr/lib/systemd/system/{inner}"
+    if owner.endswith((".network", ".link", ".netdev")):
+        return f"usr/lib/systemd/network/{inner}"
+    if inner.suffix == ".tmpfiles":
+        return f"usr/lib/tmpfiles.d/{inner.stem}.conf"
+    if inner.suffix == ".preset":
+        return f"usr/lib/systemd/system-preset/{inner}"
+    if inner.parent.name.endswith(".conf.d"):
+        return f"usr/lib/systemd/{inner}"
+    raise ValueError(f"systemd/{inner}: no place is known for a file of that name")
+
+
+def copy_configuration(etc: Path, stage: Path) -> None:
+    """What an administrator may change (all of it conffiles), and the examples."""
+    for source in _files(etc / "logrotate.d"):
+        place(source, stage / "etc/logrotate.d" / source.name)
+    for source in _files(etc):
+        inner = source.relative_to(etc)
+        if inner.parts[0] != "logrotate.d":
+            place(source, stage / "usr/share/doc/escadm/examples" / inner)
+
+
+def conffiles(stage: Path) -> str:
+    return "".join(f"/{file.relative_to(stage)}\n" for file in _files(stage / "etc"))
+
+
+def copy_manual(folder: Path, stage: Path) -> None:
+    """NAME.SECTION.md as NAME.SECTION, in troff, where man(1) looks."""
+    for source in sorted(folder.glob("*.md")):
+        section = source.stem.rpartition(".")[2]
+        page = subprocess.run(["go-md2man", "-in", source], check=True, capture_output=True).stdout
+        compress(page, stage / f"usr/share/man/man{section}/{source.stem}.gz")
+
+
+def place(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def compress(data: bytes, target: Path) -> None:
+    """As ``gzip -n9``: neither name nor time in it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(gzip.compress(data, 9, mtime=0))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    yield from sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
