@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.man_pages import roff
 
 UNITS = (".service", ".slice", ".socket", ".target", ".path", ".timer", ".mount")
 FILES = Path(__file__).parent / "files"
@@ -57,8 +58,7 @@ def copy_manual(folder: Path, stage: Path) -> None:
     """NAME.SECTION.md as NAME.SECTION, in troff, where man(1) looks."""
     for source in sorted(folder.glob("*.md")):
         section = source.stem.rpartition(".")[2]
-        page = subprocess.run(["go-md2man", "-in", source], check=True, capture_output=True).stdout
-        compress(page, stage / f"usr/share/man/man{section}/{source.stem}.gz")
+        compress(roff(source).encode(), stage / f"usr/share/man/man{section}/{source.stem}.gz")
 
 
 def place(source: Path, target: Path) -> None:
