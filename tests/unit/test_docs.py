@@ -6,9 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
 
 import pytest
+import typer
 
+from escadm.cli import app
+from escadm.cli.argv import canonical
 from escadm.config.compile import compile_plan
 from escadm.config.load import parse
 from escadm.config.model import Drbd, Filesystem, Group, Keepalived, Resource, Service
@@ -21,6 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = (ROOT / "docs/reference/esc-config.md").read_text()
 BLOCK = re.compile(r"^( *)```yaml\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 ROW = re.compile(r"^\| `(\w+)` \|.*\| `([^`]+)` \|$")
+PROGRAM: Any = typer.main.get_command(app.build())
 PROBE = {"tcp", "http", "exec", "timeout", "interval", "failures"}
 SECTIONS = {
     "Any resource": Resource,
@@ -115,3 +120,41 @@ def test_the_reference_names_every_file_of_the_run_directory() -> None:
         str(path) for name in properties if (path := getattr(paths, name)).name not in page and str(path) not in page
     ]
     assert not missing
+
+
+def test_the_index_has_every_page() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    pages = [str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs")]
+    assert not [page for page in pages if page != "README.md" and f"({page})" not in index]
+
+
+def _shown(text: str) -> Iterator[str]:
+    """Every command line of escadm's on a page: in its blocks of code, and between backticks."""
+    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += re.findall(r"^ {4}(.*)$", text, re.MULTILINE) + re.findall(r"`(escadm [^`]*)`", text)
+    for line in lines:
+        if re.match(r"(\$ |vm> |# |\| |- )?(\w+ )?([a-z_/.]+/|sudo )?escadm\b", line.strip()):
+            yield from re.split(r"\bescadm (?=[a-z-])", re.split(r"\s{2,}#| \||;", line)[0])[1:]
+
+
+def _unknown(shown: str) -> str:
+    """What of a command line the program does not have; empty where it has all of it."""
+    command = PROGRAM
+    options = {canonical(name) for each in command.params for name in each.opts} | {"-h", "--help"}
+    for word in shown.split():
+        name = canonical(word.partition("=")[0].strip("[],."))
+        if hasattr(command, "commands") and not word.startswith("-"):
+            if word not in command.commands:
+                return f"escadm {shown}: {word}"
+            command = command.commands[word]
+            options |= {canonical(each) for option in command.params for each in option.opts}
+        elif name.startswith("--") and name not in options:
+            return f"escadm {shown}: {name}"
+    return ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_shown_is_one(page: Path) -> None:
+    text = page.read_text() if page.name != "commands.md" else ""
+    assert not [unknown for shown in _shown(text) if (unknown := _unknown(shown))]
