@@ -14,7 +14,7 @@ def roff(source: Path) -> str:
 
     That is a paragraph macro behind a heading, a font that does not exist, and empty lines.
     """
-    made = subprocess.run(["go-md2man", "-in", source], capture_output=True, text=True, check=True).stdout
+    made = subprocess.run(["go-md2man", "-in", source], capture_output=True, encoding="utf-8", check=True).stdout
     made = re.sub(r"^(\.S[HS] .*\n)\.PP\n", r"\1", made, flags=re.MULTILINE)
     return _outside_blocks(made.replace(r"\fB\fC", r"\fB"))
 

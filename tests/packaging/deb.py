@@ -15,6 +15,8 @@ from pathlib import Path
 from string import Template
 
 from tests.packaging import layout
+from tests.packaging.completion import completion
+from tests.packaging.copyright import Unlicensed, copyright_file
 from tests.packaging.distributions import copy_files, distributions, unlocked
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +55,7 @@ def build(output: Path, version: str | None = None) -> Path:
 
 def source_version() -> str:
     """The version in the tree."""
-    found = VERSION.search((ROOT / "escadm/__init__.py").read_text())
+    found = VERSION.search((ROOT / "escadm/__init__.py").read_text(encoding="utf-8"))
     if found is None:
         raise Unbuildable("escadm/__init__.py has no __version__")
     return found[2]
@@ -75,7 +77,7 @@ def source_time() -> int:
 
 
 def _check_environment() -> None:
-    for program, package in (("dpkg-deb", "dpkg"), ("go-md2man", "go-md2man")):
+    for program, package in (("dpkg-deb", "dpkg"), ("go-md2man", "go-md2man"), ("strip", "binutils")):
         if shutil.which(program) is None:
             raise Unbuildable(f"needs {program}: apt-get install {package}")
     if problems := unlocked(distributions(), ROOT / "tests/constraints.txt"):
@@ -86,9 +88,10 @@ def _fill(stage: Path, version: str) -> None:
     library = stage / LIBRARY
     shutil.copytree(ROOT / "escadm", library / "escadm", ignore=shutil.ignore_patterns("__pycache__"))
     told = library / "escadm/__init__.py"
-    told.write_text(VERSION.sub(rf"\g<1>{version}\g<3>", told.read_text()))
+    layout.write(told, VERSION.sub(rf"\g<1>{version}\g<3>", told.read_text(encoding="utf-8")))
     for distribution in distributions().values():
         copy_files(distribution, library)
+    _strip(library)
     _compile(stage)
     layout.copy_programs(stage)
     layout.copy_systemd(ROOT / "systemd", stage)
@@ -97,18 +100,30 @@ def _fill(stage: Path, version: str) -> None:
     _write_documents(stage, debian_version(version))
 
 
+def _strip(library: Path) -> None:
+    """Extensions as their authors publish them have symbols that only a debugger reads."""
+    command: list[str | Path] = ["strip", "--strip-unneeded", "--enable-deterministic-archives"]
+    subprocess.run([*command, *sorted(library.rglob("*.so"))], check=True)
+
+
 def _compile(stage: Path) -> None:
     """One fresh process: what it had seen before would show in the order of what the files share."""
     python = Path(sys.executable).resolve()
     mode = ["--invalidation-mode", "unchecked-hash"]
-    command = [python, "-S", "-s", "-m", "compileall", "-q", *mode, "-p", "/", LIBRARY]
+    command: list[str | Path] = [python, "-S", "-s", "-m", "compileall", "-q", *mode, "-p", "/", LIBRARY]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}
     subprocess.run(command, cwd=stage, env=environment, check=True)
 
 
 def _write_documents(stage: Path, version: str) -> None:
-    documents = stage / "usr/share/doc/escadm"
-    layout.place(layout.FILES / "copyright", documents / "copyright")
+    share = stage / "usr/share"
+    documents = share / "doc/escadm"
+    try:
+        layout.write(documents / "copyright", copyright_file(distributions()))
+    except Unlicensed as problem:
+        raise Unbuildable(str(problem)) from problem
+    layout.write(share / "bash-completion/completions/escadm", completion())
+    layout.place(layout.FILES / "lintian-overrides", share / "lintian/overrides/escadm")
     layout.compress((ROOT / "CHANGELOG.md").read_bytes(), documents / "CHANGELOG.md.gz")
     date = format_datetime(datetime.fromtimestamp(source_time(), UTC))
     entry = f"escadm ({version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- {MAINTAINER}  {date}\n"
@@ -119,7 +134,6 @@ def _write_control(stage: Path, version: str, architecture: str) -> None:
     files = sorted(file for file in stage.rglob("*") if file.is_file())
     conffiles = layout.conffiles(stage)
     control = stage / "DEBIAN"
-    control.mkdir()
     major, minor = sys.version_info[:2]
     fields = {
         "version": version,
@@ -129,10 +143,11 @@ def _write_control(stage: Path, version: str, architecture: str) -> None:
         "python": f"{major}.{minor}",
         "next_python": f"{major}.{minor + 1}",
     }
-    (control / "control").write_text(Template((layout.FILES / "control").read_text()).substitute(fields))
-    (control / "conffiles").write_text(conffiles)
+    text = Template((layout.FILES / "control").read_text(encoding="utf-8"))
+    layout.write(control / "control", text.substitute(fields))
+    layout.write(control / "conffiles", conffiles)
     sums = [f"{hashlib.md5(each.read_bytes()).hexdigest()}  {each.relative_to(stage)}\n" for each in files]  # noqa: S324
-    (control / "md5sums").write_text("".join(sums))
+    layout.write(control / "md5sums", "".join(sums))
     for script in sorted(SCRIPTS.iterdir()):
         shutil.copyfile(script, control / script.name)
 
@@ -149,7 +164,7 @@ def _same_everywhere(stage: Path) -> None:
 def _pack(stage: Path, target: Path) -> None:
     """gzip: half the size of the tree, and five times quicker to unpack than xz on a slow machine."""
     environment = {"PATH": os.environ["PATH"], "SOURCE_DATE_EPOCH": str(source_time())}
-    command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", stage, target]
+    command: list[str | Path] = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", stage, target]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise Unbuildable(f"dpkg-deb failed: {done.stderr.strip()}")

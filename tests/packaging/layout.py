@@ -66,6 +66,11 @@ def place(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
+def write(target: Path, text: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+
+
 def compress(data: bytes, target: Path) -> None:
     """As ``gzip -n9``: neither name nor time in it."""
     target.parent.mkdir(parents=True, exist_ok=True)
