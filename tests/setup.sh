@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PACKAGES=(keepalived drbd-utils iproute2 iputils-ping util-linux mount procps e2fsprogs openssl python3-venv supervisor mandoc go-md2man)
 # what tests/vm needs besides; only who sets VIRTUAL_MACHINES pays for it
-VM_PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio postgresql-client)
+VM_PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio genisoimage postgresql-client)
 [ -z "${VIRTUAL_MACHINES:-}" ] || PACKAGES+=("${VM_PACKAGES[@]}")
 
 die() { printf '%s: %s\n' "$(basename "$0")" "$1" >&2; exit 1; }

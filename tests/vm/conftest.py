@@ -1,4 +1,7 @@
-"""``pair``: two virtual machines for one test, from the saved state; ``measured``: figures. Failures show the logs."""
+"""``pair``, ``installed``, ``ready``: two virtual machines for one test, from a saved state; ``measured``: figures.
+
+The report of a test that failed has the machines' logs.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,13 @@ def cached() -> None:
 def pair(cached: None) -> Iterator[Pair]:
     """Both machines run, idle; everything that the test did to them is forgotten afterwards."""
     with Pair() as machines:
+        yield machines
+
+
+@pytest.fixture
+def installed(cached: None) -> Iterator[Pair]:
+    """As ``pair``, and both have the package."""
+    with Pair(ready=Pair.install) as machines:
         yield machines
 
 

@@ -1,7 +1,7 @@
 """The disk of the machines: this machine's Debian release with the lab's packages, its kernel, and an initrd.
 
 Needs root, mmdebstrap, busybox-static, cpio and e2fsprogs. The packages come through apt, from where this machine's
-own apt takes Debian's. The image has nothing of escadm in it but its unit and the launcher.
+own apt takes Debian's. The image has nothing of escadm in it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def build(target: Path) -> None:
     root, kernel = target / "root", target / "kernel"
     unpack_kernel(recipe["kernel"], target, kernel)
     version = next((kernel / "lib/modules").iterdir())
-    make_initrd(recipe["early_modules"], version, target)
+    make_initrd({"order": recipe["early_modules"], "seed": recipe["seed_modules"]}, version, target)
     bootstrap(recipe["packages"], target, root)
     install_modules(recipe["modules"], version, root)
     configure(recipe, root)
@@ -146,7 +146,6 @@ def configure(recipe: Mapping[str, Any], root: Path) -> None:
         (units / unit).symlink_to("/dev/null")
     call(["systemctl", "--quiet", f"--root={root}", "disable", *recipe["disabled"]])
     call(["systemctl", "--quiet", f"--root={root}", "enable", *recipe["enabled"]])
-    (root / "usr/lib/escadm").mkdir()
     (root / "etc/machine-id").write_text("")  # without the file systemd would ask at the console
     usage = root / "etc/drbd.d/global_common.conf"
     usage.write_text(usage.read_text().replace("usage-count yes", "usage-count no"))
@@ -160,16 +159,17 @@ def make_disk(size: str, root: Path, disk: Path) -> None:
     call(["mke2fs", "-q", "-t", "ext4", "-J", "size=8", "-E", "lazy_itable_init=1", "-d", root, disk])
 
 
-def make_initrd(modules: Sequence[str], version: Path, target: Path) -> None:
-    """A static busybox, the virtio modules, and the script that mounts the disk."""
+def make_initrd(modules: Mapping[str, Sequence[str]], version: Path, target: Path) -> None:
+    """A static busybox, the modules and in which order to load them, and the script that mounts the disk."""
     folder = target / "ramdisk"
     for name in ("bin", "proc", "sys", "dev", "modules", "root"):
         (folder / name).mkdir(parents=True)
     shutil.copy("/bin/busybox", folder / "bin")
     shutil.copy(HERE / "initrd-init", folder / "init")
-    for module in modules:
-        shutil.copy(next(version.rglob(f"{module}.ko")), folder / "modules")
-    (folder / "modules/order").write_text("".join(f"{module}\n" for module in modules))
+    for name, words in modules.items():
+        for module in words:
+            shutil.copy(next(version.rglob(f"{module}.ko")), folder / "modules")
+        (folder / "modules" / name).write_text("".join(f"{module}\n" for module in words))
     names = "\n".join(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")))
     archive = call(["cpio", "--create", "--format=newc", "--quiet"], cwd=folder, input=names.encode())
     (target / "initrd").write_bytes(gzip.compress(archive, 1))

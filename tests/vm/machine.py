@@ -14,6 +14,7 @@ from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.run import Completed
 from tests.vm.channel import TURN, GuestAgent, Qmp
+from tests.vm.packages import THIS
 
 if TYPE_CHECKING:
     from tests.vm.pair import Supply
@@ -26,10 +27,11 @@ MEMORY = "768M"
 PROCESSOR = "Nehalem-v1"
 """One without wide vectors: emulated, these cost more than they save (a boot takes a fifth longer)."""
 ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root"]
-KERNEL_OPTIONS = (
-    "console=ttyS0 quiet panic=-1 mitigations=off net.ifnames=0 random.trust_cpu=on systemd.show_status=0 "
-    "systemd.hostname={hostname} vm.eth0={eth0} vm.eth1={eth1}"
-)
+KERNEL_OPTIONS = "console=ttyS0 quiet panic=-1 mitigations=off net.ifnames=0 random.trust_cpu=on systemd.show_status=0"
+TOLD = "systemd.hostname={hostname} vm.eth0={eth0} vm.eth1={eth1}"
+"""What a machine that is not told by cloud-init who it is learns from its kernel's command line."""
+SEEDED = "vm.seed"
+"""Instead, on a machine that has its seed in a CD-ROM."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,22 @@ class Wiring:
         return f"node-{self.name}"
 
 
-def command_line(wiring: Wiring, image: Path, directory: Path, saved: str | None = None) -> list[str]:
+def command_line(
+    wiring: Wiring, image: Path, directory: Path, *, saved: str | None = None, seeded: bool = False
+) -> list[str]:
     """qemu's: software emulation alone, since nested virtualisation breaks in too many ways. ``saved``: a state."""
     base = directory / wiring.name
-    options = KERNEL_OPTIONS.format(hostname=wiring.hostname, eth0=wiring.eth0, eth1=wiring.eth1)
+    told = SEEDED if seeded else TOLD.format(hostname=wiring.hostname, eth0=wiring.eth0, eth1=wiring.eth1)
     argv = ["qemu-system-x86_64", "-name", wiring.hostname, "-accel", "tcg", "-machine", "q35", "-cpu", PROCESSOR]
     argv += ["-smp", "1", "-m", MEMORY, "-nodefaults", "-display", "none", "-no-reboot"]
-    argv += ["-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd", "-append", options]
+    argv += ["-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd", "-append", f"{KERNEL_OPTIONS} {told}"]
     argv += ["-chardev", f"file,id=console,path={base}.console,append=on", "-serial", "chardev:console"]
     for disk in ("root", "data"):
         argv += ["-drive", f"file={base}.{disk},if=virtio,format=qcow2,cache=unsafe"]
-    argv += ["-drive", f"file={directory}/tree,if=virtio,format=raw,readonly=on"]
+    argv += ["-drive", f"file={directory}/packages,if=virtio,format=raw,readonly=on"]
+    if seeded:
+        argv += ["-drive", f"file={base}.seed,if=none,id=seed,format=raw,readonly=on"]
+        argv += ["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=seed"]
     for index, link in enumerate(LINKS):
         cable = f"local.type=unix,local.path={base}.{link},remote.type=unix,remote.path={base}.{link}.switch"
         argv += ["-netdev", f"dgram,id=cable{index},{cable}"]
@@ -71,8 +78,8 @@ def command_line(wiring: Wiring, image: Path, directory: Path, saved: str | None
 class Machine:
     """``pair.a`` or ``pair.b``. Without power everything but :meth:`power_on` raises Failed."""
 
-    def __init__(self, wiring: Wiring, supply: Supply, image: Path) -> None:
-        self.wiring, self.supply, self.image = wiring, supply, image
+    def __init__(self, wiring: Wiring, supply: Supply, image: Path, *, seeded: bool = False) -> None:
+        self.wiring, self.supply, self.image, self.seeded = wiring, supply, image, seeded
         self.name, self.hostname = wiring.name, wiring.hostname
         self.address, self.cross_address = (each.split("/")[0] for each in (wiring.eth0, wiring.eth1))
         self.console = supply.directory / f"{self.name}.console"
@@ -90,7 +97,7 @@ class Machine:
         if self.powered:
             return
         self.hang_up()
-        argv = command_line(self.wiring, self.image, self.supply.directory, saved)
+        argv = command_line(self.wiring, self.image, self.supply.directory, saved=saved, seeded=self.seeded)
         self.supply.ask("start", name=self.name, argv=argv)
 
     def go_on(self) -> None:
@@ -118,6 +125,12 @@ class Machine:
     def wait_until_up(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Until the guest agent answers and systemd has started what it starts at boot."""
         end = time.monotonic() + timeout
+        self.wait_until_heard(timeout)
+        self.exec(["systemctl", "is-system-running", "--wait"], check=False, timeout=max(end - time.monotonic(), 1.0))
+
+    def wait_until_heard(self, timeout: float = BOOT_TIMEOUT) -> None:
+        """Until the guest agent answers."""
+        end = time.monotonic() + timeout
         while self._agent is None:
             try:
                 self._agent = GuestAgent(self._socket("agent"), timeout=1.0)
@@ -128,11 +141,10 @@ class Machine:
                     raise Failed(f"cannot boot {self.hostname} in {timeout:g} s\n{self.last_words()}") from None
                 time.sleep(0.1)
         self._agent.patience(TURN)
-        self.exec(["systemctl", "is-system-running", "--wait"], check=False, timeout=max(end - time.monotonic(), 1.0))
 
-    def shutdown(self, timeout: float = 180.0) -> None:
-        """systemd stops everything in order, then the power goes off."""
-        self.exec(["systemctl", "poweroff", "--no-block"], check=False)
+    def shutdown(self, how: str = "poweroff", timeout: float = 180.0) -> None:
+        """systemd stops everything in order, then the power goes off: also for ``reboot``, until it is switched on."""
+        self.exec(["systemctl", how, "--no-block"], check=False)
         end = time.monotonic() + timeout
         while self.powered:
             if time.monotonic() > end:
@@ -227,6 +239,11 @@ class Machine:
         return done.stdout if done.code == 0 else None
 
     # --- escadm ---------------------------------------------------------------------------------------------
+
+    def install(self, package: str = THIS) -> None:
+        """``dpkg --install`` one of the packages on the disk that is there for it; it outlives a power cut."""
+        script = 'mount -r /dev/vdc /media; trap "umount /media" EXIT; dpkg --install "/media/$1"; sync'
+        self.exec(["/bin/sh", "-euc", script, "sh", package], timeout=180)
 
     def escadm(self, *words: str, check: bool = True, timeout: float = 120.0) -> Completed:
         """Run ``escadm WORDS`` as root."""

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +19,10 @@ from typing import Any, TypeVar
 
 from escadm.errors import EscadmError, Failed
 from escadm.system.run import Completed, run
-from tests.vm import cache, tree
+from tests.vm import cache
 from tests.vm.image import call, image, say
 from tests.vm.machine import LINKS, Machine, Wiring, command_line
+from tests.vm.packages import SIZE, fingerprint, packages
 
 _T = TypeVar("_T")
 POLL = 0.1
@@ -123,8 +125,7 @@ class Pair:
                 call(["cp", "--reflink=auto", "--sparse=always", disk, directory])
         else:
             make_disks(base, directory)
-        if not (directory / "tree").exists():
-            tree.make_disk(directory / "tree")
+        (directory / "packages").symlink_to(packages() / "disk")
         self.a, self.b = self.machines = tuple(Machine(wiring, self.supply, base) for wiring in WIRING)
         for machine in self.machines:
             self._stack.callback(machine.hang_up)
@@ -138,6 +139,11 @@ class Pair:
     def down(self) -> None:
         """Everything ends, and nothing stays behind."""
         self._stack.close()
+
+    def install(self) -> None:
+        """Both machines get the package of this work tree."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Machine.install, self.machines))
 
     def other(self, machine: Machine) -> Machine:
         """The peer."""
@@ -208,8 +214,9 @@ class Pair:
 
 
 def prepare() -> None:
-    """Make what is not cached yet: the image and the saved state."""
+    """Make what is not cached yet: the packages, the image and the saved state."""
     with cache.locked():
+        packages()
         saved_state(image())
 
 
@@ -226,7 +233,7 @@ def saved_state(base: Path) -> Path:
     nowhere = Path("/")
     lines = [command_line(wiring, nowhere, nowhere) for wiring in WIRING]
     version = call(["qemu-system-x86_64", "--version"])
-    key = cache.key(version, json.dumps(lines), str(base), DATA_SIZE, tree.SIZE)
+    key = cache.key(version, json.dumps(lines), str(base), DATA_SIZE, SIZE)
     return cache.made("state", key, lambda target: save(base, target))
 
 
@@ -237,17 +244,14 @@ def save(base: Path, target: Path) -> None:
     with pair._stack:
         pair._start(base, None)
         for machine in pair.machines:
-            machine.sh("sync; systemctl stop usr-lib-escadm.mount; systemctl reset-failed")
+            machine.sh("sync; systemctl reset-failed")
         freeze(pair, target)
 
 
 def ready_state(base: Path, saved: Path, ready: Callable[[Pair], None]) -> Path:
-    """As saved_state, of machines on which ``ready`` has installed the package as it is now and made something of it.
-
-    The package's disk belongs to the state.
-    """
+    """As saved_state, of machines that ``ready`` has made something of, once for each state of the package."""
     source = Path(inspect.getfile(ready)).read_bytes()
-    key = cache.key(str(saved), ready.__qualname__, source, tree.fingerprint())
+    key = cache.key(str(saved), ready.__qualname__, source, fingerprint())
 
     def make(target: Path) -> None:
         say("making a pair of the machines, to save it as it is then: takes a minute or two")
@@ -256,7 +260,6 @@ def ready_state(base: Path, saved: Path, ready: Callable[[Pair], None]) -> Path:
             pair._start(base, saved)
             ready(pair)
             freeze(pair, target)
-            shutil.copy(pair.supply.directory / "tree", target)
 
     return cache.made("ready", key, make, READY_KEPT)
 

@@ -45,19 +45,21 @@ def text_of(machine: Machine) -> str:
 
 def make_pair(pair: Pair) -> None:
     """The manual's three lines on both machines, with the first installation between them: one network for all."""
+    pair.install()
     nodes = [machine.address for machine in pair.machines]
     for machine in pair.machines:
-        install(machine, "--ha_node_list=", *nodes)
+        configure(machine, "--ha_node_list=", *nodes)
     begin(pair)
 
 
 def make_crossed_pair(pair: Pair) -> None:
     """A healthy pair with a table: VRRP and clients on eth0, where the gateway is, replication on eth1."""
+    pair.install()
     nodes = [machine.cross_address for machine in pair.machines]
     for machine in pair.machines:
         peer = pair.other(machine)
         unicast = ["--kad_unicast_src_ip=", machine.address, "--kad_unicast_peer=", peer.address]
-        install(machine, "--ha_node_list=", *nodes, *unicast, "--gateway=", GATEWAY)
+        configure(machine, "--ha_node_list=", *nodes, *unicast, "--gateway=", GATEWAY)
     begin(pair)
     wait_healthy(pair)
     client = Writer(pair)
@@ -66,8 +68,8 @@ def make_crossed_pair(pair: Pair) -> None:
         machine.sh("systemctl enable esc_service; sync")
 
 
-def install(machine: Machine, *options: str) -> None:
-    """The package runs, and the machine is told its half of a pair."""
+def configure(machine: Machine, *options: str) -> None:
+    """The agent runs, and the machine is told its half of a pair."""
     machine.write(PATH, CONFIG)
     machine.sh("systemctl start esc_service")
     machine.escadm("ha", "set", "--kad_vip=", VIP, "--kad_vif=", "eth0", *options)

@@ -96,7 +96,7 @@ class Shell(cmd.Cmd):
 
 def main() -> None:
     """Start the pair, and read lines until the end."""
-    with Pair() as pair:
+    with Pair(ready=Pair.install) as pair:
         for machine in pair.machines:
             print(f"{machine.hostname}: {machine.address} on {LINKS[0]}, {machine.cross_address} on {LINKS[1]}")
         try:

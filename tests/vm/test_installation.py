@@ -52,8 +52,9 @@ def wait_in_sync(pair: Pair) -> None:
     assert "out-of-sync:0 " in pair.a.sh("drbdsetup events2 --now --statistics esc")
 
 
-def test_blank_disks_need_no_copy(pair: Pair) -> None:
+def test_blank_disks_need_no_copy(installed: Pair) -> None:
     """Nor do they have to be of one size. A pair of which one is not blank is copied."""
+    pair = installed
     a, b = pair.machines
     for machine in pair.machines:
         machine.sh(f"dmsetup create data --table '0 {SIZES[machine.name]} linear /dev/vdb 0'")
@@ -84,8 +85,9 @@ def test_blank_disks_need_no_copy(pair: Pair) -> None:
     assert len(found) == 1
 
 
-def test_the_power_goes_in_the_middle_of_drbd_init(pair: Pair) -> None:
+def test_the_power_goes_in_the_middle_of_drbd_init(installed: Pair) -> None:
     """On the node that prepares its disk, and on the one that begins the first copy: typed again, both go on."""
+    pair = installed
     a, b = pair.machines
     configure(pair, "/dev/vdb")
     a.sh("echo something | dd of=/dev/vdb bs=1M seek=40 conv=notrunc,fsync status=none")  # not blank: there is a copy
@@ -110,8 +112,9 @@ def in_the_background(machine: Machine, words: str) -> None:
     machine.sh(f"setsid escadm drbd {words} >/dev/null 2>&1 </dev/null &")
 
 
-def test_an_existing_file_system_becomes_the_pairs(pair: Pair) -> None:
+def test_an_existing_file_system_becomes_the_pairs(installed: Pair) -> None:
     """Whatever is typed where, and although the power goes in the middle of it."""
+    pair = installed
     a, b = pair.machines
     configure(pair, "/dev/vdb")
     a.sh("mkfs.ext4 -q /dev/vdb; mount /dev/vdb /mnt; echo precious >/mnt/file; umount /mnt")

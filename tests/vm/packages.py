@@ -1,0 +1,47 @@
+"""The package of this work tree, and the one that is its next version, on the disk that the machines install from."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from tests import packaging
+from tests.vm import cache
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("escadm", "systemd", "etc", "docs/man", "tests/packaging", "tests/constraints.txt", "pyproject.toml")
+"""What goes into the package, and what says how."""
+SIZE = "64M"
+"""Always the same: a saved state remembers the size of its disks."""
+KEPT = 7200.0
+THIS, NEXT = "escadm.deb", "escadm-next.deb"
+NEXT_VERSION = "99.0"
+
+
+def fingerprint() -> str:
+    """A name for the package as it is now."""
+    files: list[Path] = []
+    for path in (ROOT / name for name in SOURCES):
+        files += path.rglob("*") if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        if file.is_file() and "__pycache__" not in file.parts:
+            digest.update(f"{file.relative_to(ROOT)}\0{file.stat().st_mode & 0o111:o}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def packages() -> Path:
+    """The directory with both packages and the ``disk`` that has them, built if need be (some seconds)."""
+    return cache.made("packages", fingerprint(), build, KEPT)
+
+
+def build(target: Path) -> None:
+    """Fill ``target``."""
+    folder = target / "files"
+    for name, version in ((THIS, None), (NEXT, NEXT_VERSION)):
+        folder.mkdir(exist_ok=True)
+        packaging.build(target, version).rename(folder / name)
+    disk = target / "disk"
+    subprocess.run(["truncate", "--size", SIZE, disk], check=True)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", folder, disk], check=True)
