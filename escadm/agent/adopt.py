@@ -10,8 +10,9 @@ from escadm.agent.driver import Driver, Post
 from escadm.agent.journal import iso
 from escadm.agent.memory import Memory, UnitMemory, remember, restore_unit
 from escadm.agent.node import Node
+from escadm.agent.probing import mark_prefix
 from escadm.agent.replication import Drbd
-from escadm.agent.service import Service, mark_prefix
+from escadm.agent.service import Service
 from escadm.agent.vrrp import Keepalived
 from escadm.core.lifecycle import KILL_TIMEOUT, Life
 from escadm.core.types import FilesystemSpec, Kind, Notify, ProcessSpec, Unit, UnitState, Vrrp
@@ -19,8 +20,9 @@ from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
-from escadm.system.process import ProcessId, is_alive, leaders
+from escadm.system.process import ProcessId, identify, is_alive, leaders
 from escadm.system.replication import allow_syncs, read_replica
+from escadm.system.scope import units_in_scopes
 
 UP = (UnitState.STARTING, UnitState.RUNNING)
 ASKED = (Kind.FILESYSTEM, Kind.DRBD, Kind.PROMOTION)
@@ -33,14 +35,27 @@ def adopt(node: Node, memory: Memory) -> None:
     """Put everything on the node's stage that the last agent remembers or that carries our mark."""
     for remembered in memory.units.values():
         _try(node, remembered)
+    _adopt_strays(node, memory)
+    _adopt_unwritten(node)
+    _learn_role(node)
+
+
+def _adopt_strays(node: Node, memory: Memory) -> None:
+    """Services that nobody wrote down: known by their marks, or by their scopes alone."""
     # A remembered leader that lives is the one: its children may well lead sessions of their own.
     known = {name for name, unit in memory.units.items() if unit.leader is not None and is_alive(unit.leader)}
-    for name, leader in leaders(mark_prefix(node.paths)).items():
+    scoped = units_in_scopes() if node.paths.is_host else {}
+    unwritten = {pid: name for name, pids in scoped.items() if name not in memory.units for pid in pids}
+    found = leaders(mark_prefix(node.paths), unwritten)
+    for name, leader in found.items():
         if name not in known:
             log.warning("%s: found running (pid %d), not written down by the last agent", name, leader.pid)
             _try(node, _stray(node, name, leader, fresh=bool(memory.units)))
-    _adopt_unwritten(node)
-    _learn_role(node)
+    for name in set(unwritten.values()) - found.keys():
+        for leaderless in filter(None, map(identify, sorted(scoped[name])[:1])):
+            log.warning("%s: found what is left of it (pid %d): ending that", name, leaderless.pid)
+            left = _stray(node, name, leaderless, fresh=False)
+            _try(node, replace(left, life=replace(left.life, state=UnitState.KILLING)))
 
 
 def _try(node: Node, memory: UnitMemory) -> None:

@@ -30,7 +30,9 @@ class Driver(Protocol):
     """
 
     leader: ProcessId | None
-    doubt: str
+
+    @property
+    def doubt(self) -> str: ...
 
     def start(self) -> None: ...
 

@@ -6,38 +6,35 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
 
 from escadm.agent.driver import Post
+from escadm.agent.probing import Probing, Tasks, mark_prefix
 from escadm.core.lifecycle import Event
-from escadm.core.types import Alive, Exec, Http, Notify, ProcessSpec, Tcp, Unit
+from escadm.core.types import Alive, Notify, ProcessSpec, Unit
 from escadm.errors import EscadmError
-from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.notify import is_ready, open_listener
-from escadm.system.probe import probe
 from escadm.system.process import (
     ProcessId,
+    is_alive,
     kill,
     members,
     open_pidfd,
     outcome,
     send,
-    service_environment,
     signal_group,
     spawn,
 )
+from escadm.system.scope import Scope, is_launching, new_scope, pids_in_scopes, why_not_launched
 
-FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 0.5
 MOST_WATCHED = 64
-
-log = get(__name__)
-
-
-def mark_prefix(paths: Paths) -> str:
-    """What the marks of all services of this node begin with."""
-    return f"{paths.run}:"
+LAUNCH_PAUSE = 0.002
+LAUNCH_LIMIT = 10.0
+"""Seconds for systemd to make a scope. A start that takes longer has failed: a service that is not in a scope would end
+with the agent, and an init that does not answer is a reason to give the role up, not to go on beside it.
+"""
 
 
 class Service:
@@ -45,22 +42,30 @@ class Service:
 
     def __init__(self, unit: Unit, spec: ProcessSpec, post: Post, paths: Paths) -> None:
         self.leader: ProcessId | None = None
-        self.doubt = ""
         self._unit = unit
         self._spec = spec
         self._post = post
         self._paths = paths
         self._mark = mark_prefix(paths) + unit.name
-        self._check_mark = f"{self._mark}:check"
-        self._asking = 0  # probes under way
+        self._tasks = Tasks(unit.name, post)
+        self._probing = Probing(unit, spec, post, paths)
         self._child: subprocess.Popen[bytes] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[int] = set()  # pids, each with a pidfd in the loop
         self._stopping = False
         self._killing = False
         self._due = False  # a sweep is on its way
         self._notified = asyncio.Event()
         self._listener: socket.socket | None = None
+        self._scope: Scope | None = None
+        self._launched = asyncio.Event()  # the process is the service itself
+        self._unlaunched = ""  # why it never was
+        self._log = paths.log_directory / f"{unit.name}.log"
+        self._said = 0  # bytes in the log before this incarnation
+
+    @property
+    def doubt(self) -> str:
+        """Why it is not ready yet."""
+        return self._probing.doubt
 
     # --- the verbs ---
 
@@ -70,13 +75,14 @@ class Service:
         except (EscadmError, OSError) as error:
             self._post(Event.EXITED, error.message if isinstance(error, EscadmError) else str(error))
         else:
-            self._do(self._become_ready())
+            self._tasks.do(self._become_ready())
 
     def adopt(self, leader: ProcessId, *, ready: bool) -> None:
         """Take over a process that an earlier agent started; ``ready``: it counted as running already."""
         self.leader = leader
         self._watch(leader)
-        self._do(self._keep_checking() if ready else self._become_ready())
+        self._tasks.do(self._follow_launch())
+        self._tasks.do(self._probing.keep_checking() if ready else self._become_ready())
 
     def terminate(self) -> None:
         self._quiet()
@@ -99,9 +105,27 @@ class Service:
             self._listener = open_listener(path)
             asyncio.get_running_loop().add_reader(self._listener, self._hear)
             environment["NOTIFY_SOCKET"] = str(path)
-        file = self._paths.log_directory / f"{self._unit.name}.log"
-        self._child, self.leader = spawn(self._spec, mark=self._mark, log=file, environment=environment)
+        self._scope = new_scope(self._unit.name, self._paths)
+        self._said = _size(self._log)
+        self._child, self.leader = spawn(
+            self._spec, mark=self._mark, log=self._log, environment=environment, scope=self._scope
+        )
         self._watch(self.leader)
+        self._tasks.do(self._follow_launch())
+
+    async def _follow_launch(self) -> None:
+        """Wait until the process has left systemd-run behind; end it if that takes too long."""
+        leader = self.leader
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LAUNCH_LIMIT
+        while leader is not None and is_launching(leader.pid):
+            if loop.time() > end:
+                self._unlaunched = f"cannot start: systemd made no scope within {LAUNCH_LIMIT:g} s"
+                send(leader, "SIGKILL")
+                return
+            await asyncio.sleep(LAUNCH_PAUSE)
+        if leader is not None and is_alive(leader):
+            self._launched.set()
 
     def _hear(self) -> None:
         if self._listener is not None and is_ready(self._listener):
@@ -109,43 +133,15 @@ class Service:
 
     async def _become_ready(self) -> None:
         wanted = self._unit.ready
+        await self._launched.wait()
         if isinstance(wanted, Alive):
             await asyncio.sleep(wanted.seconds)
         elif isinstance(wanted, Notify):
             await self._notified.wait()
         else:
-            await self._until_good(wanted)
+            await self._probing.until_good(wanted)
         self._post(Event.READY, "")
-        await self._keep_checking()
-
-    async def _until_good(self, wanted: Tcp | Http | Exec) -> None:
-        pause = FIRST_PAUSE
-        while (doubt := await self._ask(wanted)) is not None:
-            self.doubt = doubt
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_PAUSE)
-
-    async def _keep_checking(self) -> None:
-        check = self._unit.check
-        bad = 0
-        while check is not None:
-            await asyncio.sleep(check.interval)
-            doubt = await self._ask(check.probe)
-            bad = bad + 1 if doubt is not None else 0
-            if bad >= check.failures:
-                self._post(Event.CHECK_FAILED, f"did not pass its check: {doubt}")
-                return
-
-    async def _ask(self, wanted: Tcp | Http | Exec) -> str | None:
-        spec = self._spec
-        environment = service_environment(spec, self._check_mark, {})
-        self._asking += 1
-        try:
-            return await asyncio.to_thread(
-                probe, wanted, user=spec.user, environment=environment, working_directory=spec.working_directory
-            )
-        finally:
-            self._asking -= 1
+        await self._probing.keep_checking()
 
     # --- watching ---
 
@@ -169,10 +165,15 @@ class Service:
         if process == self.leader:
             code = self._child.poll() if self._child is not None else None
             self._quiet()
-            self._post(Event.EXITED, outcome(code))
+            self._post(Event.EXITED, self._why_it_ended(code))
         if self._stopping and not self._due:
             self._due = True
             asyncio.get_running_loop().call_soon(self._sweep)
+
+    def _why_it_ended(self, code: int | None) -> str:
+        if self._scope is not None and code and not (self._unlaunched or self._launched.is_set()):
+            self._unlaunched = why_not_launched(self._spec.argv[0], code, _tail(self._log, self._said))
+        return self._unlaunched or outcome(code)
 
     def _sweep(self) -> None:
         """GONE if nothing of the service is left; otherwise watch (or kill) what is.
@@ -180,7 +181,7 @@ class Service:
         Of a service of a thousand processes a few are watched: with the last of them comes the next sweep.
         """
         self._due = False
-        left = members(self._mark, self.leader)
+        left = self._members()
         if not left:
             self._stopping = False
             self._post(Event.GONE, "")
@@ -191,30 +192,34 @@ class Service:
             if process.pid not in self._watched and len(self._watched) < MOST_WATCHED:
                 self._watch(process)
 
+    def _members(self) -> list[ProcessId]:
+        also = pids_in_scopes(self._unit.name) if self._paths.is_host else ()
+        return members(self._mark, self.leader, also)
+
     def _signal_members(self, name: str) -> None:
-        for process in members(self._mark, self.leader):
+        for process in self._members():
             send(process, name)
 
-    # --- tasks ---
-
-    def _do(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s: a defect of ours", self._unit.name, exc_info=error)
-            self._post(Event.CHECK_FAILED, f"could not be watched: {error}")
-
     def _quiet(self) -> None:
-        """No more probes, no more readiness. A command that still asks must not hold what the service used."""
-        if self._asking:
-            kill(members(self._check_mark, None))
-        for task in self._tasks:
-            task.cancel()
+        """No more probes, no more readiness."""
+        self._probing.silence()
+        self._tasks.cancel()
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _tail(file: Path, begin: int) -> str:
+    """What was written since ``begin``, the end of it."""
+    with suppress(OSError), file.open("rb") as opened:
+        opened.seek(max(begin, _size(file) - 4096))
+        return opened.read().decode(errors="replace")
+    return ""

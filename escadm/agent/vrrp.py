@@ -28,6 +28,7 @@ from escadm.system.files import write_atomically
 from escadm.system.net import has_address
 from escadm.system.process import ProcessId, command_name, identify, is_alive, kill
 from escadm.system.run import run
+from escadm.system.scope import is_launching
 
 SETTLE = 0.02
 SETTLE_LOSS = 0.05
@@ -130,7 +131,7 @@ class Keepalived(Service):
         self._ready = False
 
     def start(self) -> None:
-        self._do(self._start())
+        self._tasks.do(self._start())
 
     def adopt(self, leader: ProcessId, *, ready: bool) -> None:
         self._ready = ready
@@ -156,10 +157,10 @@ class Keepalived(Service):
     def reload(self) -> None:
         """SIGHUP: read keepalived.conf again, and say FAULT again where that is the state.
 
-        It opens its FIFO anew, so it must be the one that we read.
+        It opens its FIFO anew, so it must be the one that we read. One that is not up yet will read the file anyway.
         """
         self._feed.open()
-        if self.leader is not None and is_alive(self.leader):
+        if self.leader is not None and is_alive(self.leader) and not is_launching(self.leader.pid):
             os.kill(self.leader.pid, signal.SIGHUP)
 
     def _filter(self, event: Event, reason: str) -> None:

@@ -13,13 +13,15 @@ import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from escadm.core.types import ProcessSpec
 from escadm.errors import Failed
 from escadm.system.alive import boot_id
+from escadm.system.scope import Identity, Scope, for_the_loader
 
 MARK = "ESCADM_UNIT"
 PROC = Path("/proc")
@@ -116,27 +118,35 @@ def service_environment(spec: ProcessSpec, mark: str, extra: Mapping[str, str]) 
 
 
 def spawn(
-    spec: ProcessSpec, *, mark: str, log: Path, environment: Mapping[str, str]
+    spec: ProcessSpec, *, mark: str, log: Path, environment: Mapping[str, str], scope: Scope | None = None
 ) -> tuple[subprocess.Popen[bytes], ProcessId]:
     """Start the command as leader of a new session, its output appended to ``log``.
 
-    Raises Failed, in one sentence, when it cannot be started: no such program, user or folder, no permission.
+    Raises Failed, in one sentence, when it cannot be started: no such program, user or folder, no permission. With a
+    ``scope`` the process is what puts itself into the scope first (see is_launching), and learns of most of this later.
     """
-    account = _account(spec.user)
+    argv: Sequence[str] = spec.argv
+    identity = _identity(spec.user)
+    seen = service_environment(spec, mark, environment)
+    if scope is not None:
+        hidden = for_the_loader(seen)
+        argv = scope.around(argv, identity, hidden)
+        seen, identity = {name: seen[name] for name in seen.keys() - hidden.keys()}, None
+    user, group, groups = identity or (None, None, None)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), "ab") as output:
             child = subprocess.Popen(
-                spec.argv,
+                argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=service_environment(spec, mark, environment),
+                env=seen,
                 cwd=spec.working_directory or "/",
                 start_new_session=True,
-                user=account.pw_uid if account else None,
-                group=account.pw_gid if account else None,
-                extra_groups=os.getgrouplist(account.pw_name, account.pw_gid) if account else None,
+                user=user,
+                group=group,
+                extra_groups=groups,
             )
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise Failed(f"cannot start {spec.argv[0]}: {_plainly(error)}") from error
@@ -144,14 +154,17 @@ def spawn(
     return child, ProcessId(child.pid, stat.start if stat else 0, boot_id())
 
 
-def _account(user: str | None) -> pwd.struct_passwd | None:
+def _identity(user: str | None) -> Identity | None:
+    """Whom to become, None for whoever this process is."""
     if user is None:
         return None
     try:
         account = pwd.getpwnam(user)
     except KeyError:
         raise Failed(f"cannot start as user {user}: there is no such user") from None
-    return None if account.pw_uid == os.geteuid() else account
+    if account.pw_uid == os.geteuid():
+        return None
+    return account.pw_uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid)
 
 
 def _plainly(error: Exception) -> str:
@@ -160,8 +173,8 @@ def _plainly(error: Exception) -> str:
     return str(error)
 
 
-def members(mark: str, leader: ProcessId | None) -> list[ProcessId]:
-    """Every living process of the service, the caller excepted; the leader may be dead.
+def members(mark: str, leader: ProcessId | None, also: Collection[int] = ()) -> list[ProcessId]:
+    """Every living process of the service, the caller excepted; the leader may be dead. ``also``: pids known to be its.
 
     A pid is not given away again while it names a group or session, so a stranger with the leader's pid means that
     the whole group is gone.
@@ -175,7 +188,7 @@ def members(mark: str, leader: ProcessId | None) -> list[ProcessId]:
     ours = {
         pid
         for pid, stat in found.items()
-        if (number is not None and number in (pid, stat.group, stat.session)) or mark_of(pid) == mark
+        if (number is not None and number in (pid, stat.group, stat.session)) or pid in also or mark_of(pid) == mark
     }
     grown = True
     while grown:
@@ -203,19 +216,20 @@ def mark_of(pid: int) -> str | None:
     return None
 
 
-def leaders(prefix: str) -> dict[str, ProcessId]:
+def leaders(prefix: str, also: Mapping[int, str] = MappingProxyType({})) -> dict[str, ProcessId]:
     """Session leaders whose mark begins with ``prefix``, by the rest of the mark: what a killed agent left running.
 
-    The oldest of each mark: a service's children may lead sessions of their own (PostgreSQL's all do).
+    The oldest of each name: a service's children may lead sessions of their own (PostgreSQL's all do). ``also``: pids
+    whose names are known without a mark.
     """
     found: dict[str, ProcessId] = {}
-    for entry in PROC.iterdir():
-        if entry.name.isdigit():
-            mark = mark_of(int(entry.name))
-            stat = _stat(int(entry.name)) if mark and mark.startswith(prefix) else None
-            if mark and stat and stat.session == stat.pid and stat.state not in "ZX":
-                name, process = mark.removeprefix(prefix), ProcessId(stat.pid, stat.start, boot_id())
-                found[name] = min(found.get(name, process), process, key=lambda each: (each.start, each.pid))
+    for pid in (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()):
+        mark = mark_of(pid) or ""
+        name = mark.removeprefix(prefix) if mark.startswith(prefix) else also.get(pid)
+        stat = _stat(pid) if name else None
+        if name and stat and stat.session == stat.pid and stat.state not in "ZX":
+            process = ProcessId(stat.pid, stat.start, boot_id())
+            found[name] = min(found.get(name, process), process, key=lambda each: (each.start, each.pid))
     return found
 
 

@@ -15,7 +15,7 @@ from escadm.agent import adopt as adopt_module
 from escadm.agent.adopt import adopt
 from escadm.agent.memory import Memory, UnitMemory, remember
 from escadm.agent.node import Node
-from escadm.agent.service import mark_prefix
+from escadm.agent.probing import mark_prefix
 from escadm.core.lifecycle import Life
 from escadm.core.replication import Replica
 from escadm.core.types import (

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from escadm.agent.service import MOST_WATCHED, Service, mark_prefix
+from escadm.agent.probing import mark_prefix
+from escadm.agent.service import MOST_WATCHED, Service
 from escadm.core.lifecycle import Event
 from escadm.core.types import Alive, Check, Exec, Http, Notify, ProcessSpec, Tcp, Unit
 from escadm.paths import Paths
@@ -241,7 +242,7 @@ def test_command_that_still_asks_does_not_hold_up_the_stop(paths: Paths, verb: s
             getattr(player.driver, verb)()
             await player.hears(Event.GONE)
             await wait_for(lambda: not Path(f"/proc/{pid}").exists())
-            await wait_for(lambda: player.driver._asking == 0)
+            await wait_for(lambda: player.driver._probing.asking == 0)
 
     run(work())
 
@@ -263,7 +264,7 @@ def test_defect_in_a_probe_is_a_failed_check(paths: Paths, monkeypatch: pytest.M
     def breaks(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("escadm.agent.service.probe", breaks)
+    monkeypatch.setattr("escadm.agent.probing.probe", breaks)
 
     async def work() -> None:
         async with playing(paths, unit("pgsql", ready=Tcp(1))) as player:
@@ -439,9 +440,13 @@ def test_fork_storm_is_swept(paths: Paths) -> None:
 
 MANY = """
 import os, time
+born, tell = os.pipe()
 for _ in range(150):
     if os.fork() == 0:
+        os.write(tell, b"1")  # from now on it hears signals: what comes in the middle of a fork is lost to Python
         time.sleep(600)
+for _ in range(150):
+    os.read(born, 1)
 open(os.environ["AT"] + "/up", "w").write("1")
 time.sleep(600)
 """

@@ -17,7 +17,7 @@ from typing import Any
 from escadm.agent.driver import Driver, Post
 from escadm.agent.memory import Memory
 from escadm.agent.node import Node
-from escadm.agent.service import mark_prefix
+from escadm.agent.probing import mark_prefix
 from escadm.core.graph import start_order
 from escadm.core.lifecycle import Event
 from escadm.core.types import Alive, Kind, Plan, Probe, ProcessSpec, Unit
