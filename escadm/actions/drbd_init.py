@@ -21,7 +21,7 @@ from escadm.render.drbd import render_drbd
 from escadm.system import disk, replication, volume
 from escadm.system.host import Host
 
-CONNECTS_WITHIN = 60.0
+WAIT = 60.0
 SETTLES_WITHIN = 4.0
 POLL = 0.25
 NEXT = "next: the same on the other node; then, on one of them: escadm drbd init --primary"
@@ -54,10 +54,12 @@ class Leave:
     keep: str | None = None
 
 
-def drbd_init(paths: Paths, facts: HostFacts, host: Host, teller: Teller, *, primary: bool, leave: Leave) -> str:
+def drbd_init(
+    paths: Paths, facts: HostFacts, host: Host, teller: Teller, *, primary: bool, leave: Leave, wait: float = WAIT
+) -> str:
     """Prepare this node's disk or, with ``primary``, make this node the source of the first copy; what is next.
 
-    Raises Failed or Usage, with nothing changed, for everything that is refused.
+    The source waits ``wait`` seconds for its peer. Raises Failed or Usage, with nothing changed, for what is refused.
     """
     plan = read_plan(paths.config, facts).plan
     if plan.drbd is None:
@@ -70,7 +72,7 @@ def drbd_init(paths: Paths, facts: HostFacts, host: Host, teller: Teller, *, pri
     if written != render_drbd(plan.drbd, paths).text:
         raise Failed(f"cannot begin: {paths.drbd_res} is not what esc-config.yaml asks for", "escadm reload")
     _refuse_contradictions(plan.drbd, leave, primary=primary)
-    return _become_source(plan, teller.say) if primary else _prepare_disk(plan.drbd, leave, teller)
+    return _become_source(plan, teller.say, wait) if primary else _prepare_disk(plan.drbd, leave, teller)
 
 
 def _refuse_contradictions(drbd: DrbdSpec, leave: Leave, *, primary: bool) -> None:
@@ -221,8 +223,8 @@ def _declare(name: str, say: Say) -> str:
 # --- then on one ---
 
 
-def _become_source(plan: Plan, say: Say) -> str:
-    replica = _wait_for_peer(say)
+def _become_source(plan: Plan, say: Say, wait: float) -> str:
+    replica = _wait_for_peer(say, wait)
     if replica.disk == "UpToDate":
         replication.allow_syncs()
         return _complete(plan, replica, say)
@@ -261,8 +263,8 @@ def _complete(plan: Plan, replica: Replica, say: Say) -> str:
     return DONE
 
 
-def _wait_for_peer(say: Say) -> Replica:
-    end = time.monotonic() + CONNECTS_WITHIN
+def _wait_for_peer(say: Say, wait: float) -> Replica:
+    end = time.monotonic() + wait
     told = False
     while True:
         replica = replication.read_replica()
@@ -275,7 +277,7 @@ def _wait_for_peer(say: Say) -> Replica:
             told = True
         if time.monotonic() > end:
             raise Failed(
-                f"cannot begin: the peer has not connected within {CONNECTS_WITHIN:g} s ({replica.connection})",
+                f"cannot begin: the peer has not connected within {wait:g} s ({replica.connection})",
                 "run escadm drbd init there, and look at the network between the nodes",
             )
         time.sleep(POLL)

@@ -19,8 +19,10 @@ VALUE_OPTIONS = LIST_OPTIONS | {
     "--kad-unicast-src-ip",
     "--advert-interval",
     "--erase",
+    "--file",
     "--keep",
     "--yes",
+    "--wait",
 }
 GLOBAL_FLAGS = frozenset({"--debug"})
 _FOREIGN = ("lab", "exec")
@@ -79,7 +81,7 @@ def split_list(values: Sequence[str]) -> list[str]:
 def _take(name: str, key: str, values: list[str], queue: list[str]) -> list[str]:
     """The option's values, taken off the front of ``queue``."""
     is_list = key in LIST_OPTIONS
-    while queue and not queue[0].startswith("-") and (is_list or not values):
+    while queue and (queue[0] == "-" or not queue[0].startswith("-")) and (is_list or not values):
         word = queue.pop(0)
         word = word if values else word.removeprefix("=")
         if word.strip(" ,"):

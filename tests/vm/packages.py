@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from tests import packaging
+from tests.packaging import deb
 from tests.vm import cache
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def build(target: Path) -> None:
     folder = target / "files"
     for name, version in ((THIS, None), (NEXT, NEXT_VERSION)):
         folder.mkdir(exist_ok=True)
-        packaging.build(target, version).rename(folder / name)
+        deb.build(target, version).rename(folder / name)
     disk = target / "disk"
     subprocess.run(["truncate", "--size", SIZE, disk], check=True)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", folder, disk], check=True)

@@ -124,16 +124,24 @@ class Disk:
         self.metered.append(what)
         return lambda done, whole: None
 
-    def init(self, *, primary: bool = False, erase: str | None = None, keep: str | None = None) -> str:
+    def init(
+        self, *, primary: bool = False, erase: str | None = None, keep: str | None = None, wait: float = 60.0
+    ) -> str:
         teller = Teller(self.said.append, self.meter)
-        return drbd_init(self.paths, FACTS, Host(), teller, primary=primary, leave=Leave(erase, keep))
+        return drbd_init(self.paths, FACTS, Host(), teller, primary=primary, leave=Leave(erase, keep), wait=wait)
 
     def refused(
-        self, kind: type[EscadmError], *, primary: bool = False, erase: str | None = None, keep: str | None = None
+        self,
+        kind: type[EscadmError],
+        *,
+        primary: bool = False,
+        erase: str | None = None,
+        keep: str | None = None,
+        wait: float = 60.0,
     ) -> str:
         """What is said, and nothing is done."""
         with pytest.raises(kind) as caught:
-            self.init(primary=primary, erase=erase, keep=keep)
+            self.init(primary=primary, erase=erase, keep=keep, wait=wait)
         assert self.done == []
         return str(caught.value)
 
@@ -310,10 +318,9 @@ def test_the_peer_is_waited_for(disk: Disk) -> None:
     assert disk.said.count("waiting for the peer to connect") == 1
 
 
-def test_a_peer_that_does_not_come(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(action, "CONNECTS_WITHIN", 0.05)
+def test_a_peer_that_does_not_come(disk: Disk) -> None:
     disk.replicas = [replace(NEW, connection="StandAlone")]
-    assert disk.refused(Failed, primary=True) == (
+    assert disk.refused(Failed, primary=True, wait=0.05) == (
         "cannot begin: the peer has not connected within 0.05 s (StandAlone)\n"
         "  run escadm drbd init there, and look at the network between the nodes"
     )

@@ -23,3 +23,30 @@ def test_an_interrupted_installation_says_how_it_goes_on(
     assert ended.value.code == app.INTERRUPTED
     told = "escadm: interrupted\n  type the same again: it goes on from there, or says what to do\n"
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(("words", "seconds"), [([], 60.0), (["--wait=", "600"], 600.0), (["--wait", "0"], 0.0)])
+def test_how_long_the_peer_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], seconds: float
+) -> None:
+    given: list[object] = []
+
+    def note(*_: object, wait: float, **__: object) -> str:
+        given.append(wait)
+        return "done"
+
+    monkeypatch.setattr(action, "drbd_init", note)
+    monkeypatch.setattr(Paths, "is_host", True)
+    monkeypatch.setattr(Session, "require_root", lambda self, what: None)
+    monkeypatch.setattr(app.sys, "argv", ["escadm", "drbd", "init", "--primary", *words])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert (ended.value.code, given, capsys.readouterr().out) == (0, [seconds], "done\n")
+
+
+def test_the_first_step_waits_for_nobody(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(app.sys, "argv", ["escadm", "drbd", "init", "--wait=5"])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 2
+    assert "--wait goes with --primary" in capsys.readouterr().err
