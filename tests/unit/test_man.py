@@ -114,6 +114,10 @@ def test_escadm_names_every_path() -> None:
     properties = [name for name, each in vars(Paths).items() if isinstance(each, property) and name != "is_host"]
     known = {getattr(paths, name) for name in properties}
     assert not [str(each) for each in known if str(each) not in files and f"**{each.name}" not in files]
+    units = [
+        each.name for each in (SOURCES.parents[1] / "systemd").glob("esc*") if each.suffix in (".service", ".slice")
+    ]
+    assert not [each for each in units if each not in files]
 
 
 def test_escadm_names_its_variables() -> None:
