@@ -1,22 +1,32 @@
-"""``escadm agent``: from the configuration on disk to the loop that never ends on its own."""
+"""``escadm agent``: from the configuration on disk to the loop that never ends on its own.
+
+SIGTERM: stop all in order, then end. SIGUSR1: end now and leave everything as it is, for the agent of another version
+to take over; the same as SIGKILL, but with exit code 0.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import faulthandler
+import logging
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from escadm import __version__
 from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.adopt import adopt
-from escadm.agent.attempt import Attempts
 from escadm.agent.control import Control
 from escadm.agent.memory import load
 from escadm.agent.node import Node
 from escadm.agent.publish import publish_role
+from escadm.agent.pulse import Pulse
+from escadm.agent.tell import remember_node
 from escadm.agent.verbs import Verbs
-from escadm.core.types import Role
+from escadm.config import read_plan
+from escadm.core.types import Plan, Role
 from escadm.errors import EscadmError
 from escadm.log import get, set_up
 from escadm.paths import Paths
@@ -25,39 +35,78 @@ from escadm.system.host import Host
 from escadm.system.net import drain, host_facts, open_address_events
 from escadm.system.notify import tell_systemd
 
-BEAT_INTERVAL = 1.0
 THREADS = 64
 
 log = get("escadm.agent")
 
 
 def main(paths: Paths, debug: bool = False) -> int:
-    """Run the agent until SIGTERM; returns the exit code.
+    """Run the agent until SIGTERM or SIGUSR1; returns the exit code.
 
     Raises InvalidConfig, and only before anything was started: a configuration that goes bad later is an error of the
     command that brings it.
     """
+    with _alone(paths, debug=debug):
+        host = Host()
+        try:
+            prepared = prepare(paths, host_facts(paths), host)
+        except EscadmError as error:
+            for line in str(error).splitlines():
+                log.error("cannot begin: %s", line)  # noqa: TRY400 - mistakes of the file, not ours
+            if load(paths).role is None and paths.role.exists():  # a word of the last boot: nothing of it runs
+                publish_role(Role.FAULT, paths)
+            raise
+        for warning in prepared.warnings:
+            log.warning("%s", warning)
+        commit(prepared, host)
+        log.info("escadm %s begins (pid %d)", __version__, os.getpid())
+        asyncio.run(_run(paths, host, prepared))
+        log.info("escadm ends")
+    return 0
+
+
+def stop_leftovers(paths: Paths, debug: bool = False) -> int:
+    """Stop in order what an agent that is dead has left, and end; returns the exit code.
+
+    Raises Failed when an agent runs: it does that itself. An invalid configuration is no obstacle: what was written
+    down of each service is enough to stop it.
+    """
+    with _alone(paths, debug=debug):
+        try:
+            plan = read_plan(paths.config, host_facts(paths)).plan
+        except EscadmError as error:
+            log.warning("stopping without a configuration: %s", error.message)
+            plan = Plan({})
+        log.info("stopping what an agent that is dead has left")
+        asyncio.run(_stop(paths, plan))
+        log.info("nothing of it is left")
+    return 0
+
+
+@contextlib.contextmanager
+def _alone(paths: Paths, *, debug: bool) -> Iterator[None]:
+    """The process as an agent needs it, and the only one of its kind here."""
     os.umask(0o022)  # what is for everybody can be read by everybody, wherever the agent was started
     set_up(paths.log, debug=debug)
+    faulthandler.enable()  # what it hangs in, when the watchdog ends it
     lock = acquire(paths.lock)
     write_beat(paths.beat)
-    host = Host()
     try:
-        prepared = prepare(paths, host_facts(paths), host)
-    except EscadmError as error:
-        for line in str(error).splitlines():
-            log.error("cannot begin: %s", line)  # noqa: TRY400 - mistakes of the file, not ours
-        if load(paths).role is None and paths.role.exists():  # a word of the last boot: nothing of it runs
-            publish_role(Role.FAULT, paths)
-        raise
-    for warning in prepared.warnings:
-        log.warning("%s", warning)
-    commit(prepared, host)
-    log.info("escadm %s begins (pid %d)", __version__, os.getpid())
-    asyncio.run(_run(paths, host, prepared))
-    log.info("escadm ends")
-    os.close(lock)
-    return 0
+        yield
+    finally:
+        os.close(lock)
+
+
+async def _stop(paths: Paths, plan: Plan) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    memory = load(paths)
+    node = Node(paths, plan, memory)
+    adopt(node, memory)
+    pulse = loop.create_task(Pulse(node).run())
+    await node.stop_for_good()
+    pulse.cancel()
+    node.end()
 
 
 async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
@@ -70,6 +119,7 @@ async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
     memory = load(paths)
     node = Node(paths, prepared.plan, memory)
     adopt(node, memory)
+    loop.add_signal_handler(signal.SIGUSR1, _leave, node)
     control = Control(paths, Verbs(node, host))
     await control.open()
     addresses = open_address_events()
@@ -79,8 +129,7 @@ async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
         node.wake()
 
     loop.add_reader(addresses, look_again)
-    beat = loop.create_task(_beat(paths))
-    node.wake()
+    pulse = loop.create_task(Pulse(node).run())
     tell_systemd("READY=1")
     await over.wait()
     log.info("asked to end: stopping all in order")
@@ -88,15 +137,18 @@ async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
     await node.stop_for_good()
     await control.finish()
     control.close()
-    beat.cancel()
+    pulse.cancel()
     loop.remove_reader(addresses)
     addresses.close()
     node.end()
 
 
-async def _beat(paths: Paths) -> None:
-    """The sign of life, from the very loop that does the work."""
-    attempts = Attempts(lambda: None)
-    while True:
-        attempts.make("give a sign of life", lambda: write_beat(paths.beat))
-        await asyncio.sleep(BEAT_INTERVAL)
+def _leave(node: Node) -> None:
+    """No tidying up, no waiting for threads: what is under way is as after a SIGKILL, and the next agent copes."""
+    log.info("ends now and leaves everything as it is: another agent takes over")
+    try:
+        remember_node(node)
+    except (EscadmError, OSError) as error:
+        log.warning("cannot write down the last state: %s", error)
+    logging.shutdown()
+    os._exit(0)

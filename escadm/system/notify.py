@@ -7,16 +7,30 @@ import os
 import socket
 from pathlib import Path
 
+SEND_LIMIT = 0.5
+
 
 def tell_systemd(message: str) -> None:
-    """Send ``message`` (``READY=1``, ``STATUS=…``) to the service manager; without one nothing happens."""
+    """Send ``message`` (``READY=1``, ``STATUS=…``) to the service manager; without one nothing happens.
+
+    One that does not listen costs SEND_LIMIT seconds and the message.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+        out.settimeout(SEND_LIMIT)
         out.sendto(message.encode(), address)
+
+
+def watchdog_limit() -> float | None:
+    """Seconds after which systemd takes this process for hung without a ``WATCHDOG=1``; None where it does not look."""
+    usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not usec.isdecimal() or not int(usec) or (pid and pid != str(os.getpid())):
+        return None
+    return int(usec) / 1e6
 
 
 def open_listener(path: Path) -> socket.socket:

@@ -1,6 +1,5 @@
 """The agent as a process of its own: its end in order, its end by force, its sign of life, its files."""
 
-import asyncio
 import os
 import signal
 import stat
@@ -13,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from escadm.agent import main as main_module
-from escadm.agent.main import _beat
 from escadm.paths import Paths
-from escadm.system.alive import beat_age, holder
-from tests.unit.agent.world import run, status, wait_for
+from escadm.system.alive import holder
+from escadm.system.process import identify
+from tests.unit.agent.world import status
 
 CONFIG = """\
 resources:
@@ -51,8 +49,8 @@ class Agent:
         until(lambda: self.text == "ESC Standalone Healthy", "a healthy agent")
         return self.process
 
-    def launch(self, **more: Any) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", "escadm", "--root", str(self.paths.root), "agent"]
+    def launch(self, *options: str, **more: Any) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "escadm", "--root", str(self.paths.root), "agent", *options]
         return subprocess.Popen(argv, stderr=subprocess.DEVNULL, **more)
 
     def end(self, number: int) -> int:
@@ -170,19 +168,41 @@ def test_sighup_disturbs_nothing(agent: Agent) -> None:
     assert agent.end(signal.SIGTERM) == 0
 
 
-def test_sign_of_life_comes_back(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(main_module, "BEAT_INTERVAL", 0.01)
+def test_sigusr1_ends_at_once_and_leaves_everything(agent: Agent) -> None:
+    agent.start()
+    pgids = agent.pgids
+    assert agent.end(signal.SIGUSR1) == 0
+    assert all(Path(f"/proc/{pid}").exists() for pid in pgids.values())
+    assert holder(agent.paths.lock) is None
+    assert "leaves everything as it is" in agent.log
+    agent.start()
+    assert agent.pgids == pgids
+    assert agent.end(signal.SIGTERM) == 0
 
-    async def work() -> None:
-        beat = asyncio.get_running_loop().create_task(_beat(paths))
-        await wait_for(lambda: beat_age(paths.beat) is not None)
-        paths.beat.unlink()
-        paths.run.rmdir()
-        await wait_for(lambda: caplog.records)
-        paths.run.mkdir()
-        await wait_for(lambda: beat_age(paths.beat) is not None)
-        beat.cancel()
 
-    run(work())
+@pytest.mark.parametrize("text", [CONFIG, "resources: ["])
+def test_what_a_dead_agent_has_left_is_stopped_in_order(agent: Agent, text: str) -> None:
+    agent.start()
+    pgids = agent.pgids
+    agent.end(signal.SIGKILL)
+    agent.paths.config.write_text(text)
+    lines = len(agent.log.splitlines())
+    assert agent.launch("--stop").wait(PATIENCE) == 0
+    assert not [pid for pid in pgids.values() if identify(pid)]  # orphans may stay as zombies where nobody reaps
+    assert status(agent.paths)["text"] == "ESC Stopped"
+    assert not agent.paths.state.exists()
+    stopped = [line.split(" ", 2)[2] for line in agent.log.splitlines()[lines:] if ": stopped" in line]
+    assert [name for line in stopped if (name := line.split(":")[0]) in pgids] == ["mail", "web"]
+
+
+def test_what_an_agent_runs_is_not_stopped_behind_its_back(agent: Agent) -> None:
+    agent.start()
+    pgids = agent.pgids
+    assert agent.launch("--stop").wait(PATIENCE) == 1
+    assert all(Path(f"/proc/{pid}").exists() for pid in pgids.values())
+    assert agent.end(signal.SIGTERM) == 0
+
+
+def test_where_nothing_was_left_nothing_is_stopped(agent: Agent) -> None:
+    assert agent.launch("--stop").wait(PATIENCE) == 0
+    assert status(agent.paths)["text"] == "ESC Stopped"
