@@ -55,10 +55,17 @@ class InvalidConfig(EscadmError):
     """The configuration has mistakes; all of them are in ``problems``. Nothing was changed."""
 
     exit_code = 6
+    subject: ClassVar[str] = "the configuration"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class InvalidEnvironment(InvalidConfig):
+    """The OVF environment has mistakes."""
+
+    subject = "the OVF environment"
 
 
 class AgentNotRunning(EscadmError):

@@ -38,6 +38,25 @@ class Paths:
         return self.below("/opt/cisco/esc/esc-config/esc-config.yaml")
 
     @property
+    def secrets(self) -> Path:
+        """The variables that every service gets; root only."""
+        return self.below("/opt/cisco/esc/esc-config/secrets.env")
+
+    @property
+    def ovf_merged(self) -> Path:
+        """The digest of the OVF environment that has been merged; root only."""
+        return self.below("/var/lib/escadm/ovf-merged")
+
+    @property
+    def hostname(self) -> Path:
+        return self.below("/etc/hostname")
+
+    @property
+    def user_data(self) -> Path:
+        """What cloud-init has made of this machine's user data."""
+        return self.below("/var/lib/cloud/instance/cloud-config.txt")
+
+    @property
     def role(self) -> Path:
         return self.below("/opt/cisco/esc/keepalived_state")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import unified_diff
 
 from escadm.config import parse_plan
 from escadm.config.edit import KeyPath, set_values
 from escadm.config.load import text_if_any
 from escadm.config.reader import read
-from escadm.config.secrets import masked_text
+from escadm.config.secrets import masked_diff
 from escadm.core.change import PAIRED_STEPS, classify
 from escadm.core.types import ChangeClass, HostFacts, Plan, Problem
 from escadm.errors import EscadmError, InvalidConfig
@@ -65,15 +64,12 @@ def change(paths: Paths, facts: HostFacts, wanted: Mapping[KeyPath, object], dry
         for path in wanted
         if _at(old, path) != _at(new, path)
     )
-    diff = "".join(
-        line if line.endswith("\n") else f"{line}\n"
-        for line in unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), file, file)
-    )
+    diff = masked_diff(before, after, file, [old, new])
     written = not dry_run and before != after and write_atomically(paths.config, after)
     old_plan = _plan_or_none(before, file, facts)
     is_first = _has_no_meta_data(paths, old_plan, plan.plan)
     steps = _next_steps(old_plan, plan.plan, is_first=is_first) if changes else ()
-    return HaSetResult(changes, masked_text(diff, [old, new]), written, steps, plan.warnings)
+    return HaSetResult(changes, diff, written, steps, plan.warnings)
 
 
 def _plan_or_none(text: str, file: str, facts: HostFacts) -> Plan | None:

@@ -39,6 +39,7 @@ COMMANDS = {
     "diff": "diff",
     "switchover": "switchover",
     "drbd": "drbd",
+    "ovf": "ovf",
     "agent": "agent",
     "lab": "lab",
     "version": "version",
@@ -138,7 +139,7 @@ def _report(error: Exception, *, debug: bool) -> int:
     if isinstance(error, OSError) and error.filename is not None:
         error = _from_system(error)
     if isinstance(error, InvalidConfig):
-        complain("the configuration is not valid")
+        complain(f"{error.subject} is not valid")
         warn(error.problems)
         return error.exit_code
     if isinstance(error, EscadmError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import unified_diff
 
 MASK = "***"
 _KEY = re.compile(r"secret|passw|token|credential|private_?key|api_?key", re.IGNORECASE)
@@ -23,6 +24,12 @@ def masked_text(text: str, document: object) -> str:
     for secret in sorted(set(_secrets(document)), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return _LINE.sub(rf"\1{MASK}", text)
+
+
+def masked_diff(before: str, after: str, file: str, document: object) -> str:
+    """A unified diff of the YAML texts ``before`` and ``after`` of ``file``, without the secrets of ``document``."""
+    lines = unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), file, file)
+    return masked_text("".join(line if line.endswith("\n") else f"{line}\n" for line in lines), document)
 
 
 def _secrets(value: object) -> Iterator[str]:

@@ -62,12 +62,12 @@ def keep_original(path: Path) -> Path | None:
     return copy
 
 
-def replace_all(files: Sequence[RenderedFile], aside: Sequence[Path] = ()) -> list[str]:
+def replace_all(files: Sequence[RenderedFile], aside: Sequence[Path] = (), *, keep: bool = True) -> list[str]:
     """Bring all ``files`` to disk and take those of ``aside`` away, or change none of them.
 
-    What was there stays as ``NAME.previous``. All that can fail for want of space or rights is done before the
-    first name changes; should a rename fail all the same, those already done are taken back. Returns the paths that
-    changed.
+    With ``keep``, what was there stays as ``NAME.previous``. All that can fail for want of space or rights is done
+    before the first name changes; should a rename fail all the same, those already done are taken back. Returns the
+    paths that changed.
     """
     swaps: list[_Swap] = []
     done: list[_Swap] = []
@@ -82,7 +82,7 @@ def replace_all(files: Sequence[RenderedFile], aside: Sequence[Path] = ()) -> li
             with _explained("replace", swap.named):
                 done.append(swap)
                 swap.commit()
-        for swap in swaps:
+        for swap in swaps if keep else ():
             with _explained("keep the previous copy of", swap.named):
                 swap.keep()
     except BaseException:

@@ -11,7 +11,7 @@ from escadm import __version__
 from escadm.paths import Paths
 from tests.cli.program import PROGRAM, Outcome, environment, escadm
 
-VERBS = """agent config diff drbd dump ha health lab plan reload restart start status stop switchover version""".split()  # noqa: SIM905
+VERBS = """agent config diff drbd dump ha health lab ovf plan reload restart start status stop switchover version""".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"]])
@@ -65,7 +65,7 @@ def test_a_root_in_the_environment_is_held_to_the_same() -> None:
     assert outcome.code == 2
 
 
-@pytest.mark.parametrize("family", ["ha", "config", "lab"])
+@pytest.mark.parametrize("family", ["ha", "config", "lab", "ovf"])
 def test_a_family_without_a_verb_shows_its_verbs(family: str) -> None:
     outcome = escadm(family)
     assert (outcome.code, outcome.out) == (2, "")
