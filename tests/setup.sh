@@ -1,12 +1,15 @@
-# Everything that tests/run, tests/demo and tests/bench need: Debian packages and a virtual environment in .venv.
+# Everything that tests/run, tests/demo, tests/bench and tests/package need: Debian packages and a virtual environment in .venv.
 # Sourced; sets $PYTHON. Fast when there is nothing to do.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-PACKAGES=(keepalived drbd-utils iproute2 iputils-ping util-linux mount procps e2fsprogs openssl python3-venv supervisor mandoc go-md2man)
+PACKAGES=(keepalived drbd-utils iproute2 iputils-ping util-linux mount procps e2fsprogs openssl python3-venv supervisor mandoc go-md2man binutils)
 # what tests/vm needs besides; only who sets VIRTUAL_MACHINES pays for it
 VM_PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio genisoimage postgresql-client)
 [ -z "${VIRTUAL_MACHINES:-}" ] || PACKAGES+=("${VM_PACKAGES[@]}")
+# what the tests look at the package with; only who sets ALL_TESTS pays for it
+TEST_PACKAGES=(lintian logrotate)
+[ -z "${ALL_TESTS:-}" ] || PACKAGES+=("${TEST_PACKAGES[@]}")
 
 die() { printf '%s: %s\n' "$(basename "$0")" "$1" >&2; exit 1; }
 
