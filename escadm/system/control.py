@@ -16,9 +16,10 @@ from pathlib import Path
 from escadm.errors import AgentNotRunning, Failed, NotPermitted
 from escadm.paths import Paths
 from escadm.system import alive
+from escadm.system.systemd import is_booted, unit_exists
 
 PATIENCE = 5.0
-_START = "escadm agent"
+UNIT = "esc_service.service"
 
 
 @contextlib.contextmanager
@@ -56,15 +57,26 @@ def ask(paths: Paths, request: Mapping[str, object], *, patience: float = PATIEN
         raise NotPermitted("only root may do this", "try again with sudo")
     pid = alive.holder(paths.lock)
     if pid is None:
-        raise AgentNotRunning("the agent is not running", f"start it with: {_START}")
+        raise AgentNotRunning("the agent is not running", start_hint(paths))
     if alive.is_stopped(pid):
         raise Failed(f"the agent (pid {pid}) is stopped and does not answer", f"let it go on with: kill -CONT {pid}")
-    with _connect(paths.control) as connection:
+    with _connect(paths) as connection:
         connection.settimeout(patience)
         yield from _exchange(connection, request, paths, pid)
 
 
-def _connect(path: Path) -> socket.socket:
+def has_unit(paths: Paths) -> bool:
+    """Whether the agent is run by systemd here, as UNIT."""
+    return paths.is_host and is_booted() and unit_exists(UNIT, paths)
+
+
+def start_hint(paths: Paths) -> str:
+    """How an agent is started here."""
+    return f"start it with: {'service esc_service start' if has_unit(paths) else 'escadm agent'}"
+
+
+def _connect(paths: Paths) -> socket.socket:
+    path = paths.control
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with reachable(path) as name:
@@ -74,7 +86,7 @@ def _connect(path: Path) -> socket.socket:
         raise NotPermitted(f"cannot talk to the agent: {path}: permission denied", "try again with sudo") from None
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
-        raise AgentNotRunning("the agent is not running", f"start it with: {_START}") from None
+        raise AgentNotRunning("the agent is not running", start_hint(paths)) from None
     return connection
 
 

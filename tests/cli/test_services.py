@@ -80,9 +80,28 @@ def test_start_on_a_terminal_without_colour(root: Path, setting: dict[str, str])
     assert plain(shown.out).endswith("started\n")
 
 
-@pytest.mark.parametrize("verb", ["start", "stop", "restart", "switchover"])
+@pytest.mark.parametrize("verb", ["start", "restart", "switchover"])
 def test_without_an_agent(root: Path, verb: str) -> None:
     assert escadm("--root", root, verb) == Outcome(7, "", NOT_RUNNING)
+
+
+def test_a_stop_where_nothing_runs_is_done(root: Path) -> None:
+    assert escadm("--root", root, "stop") == Outcome(0, "stopped already\n")
+
+
+def test_a_stop_of_resources_where_nothing_runs_is_done_if_there_are_such(root: Path) -> None:
+    Paths(root).config.parent.mkdir(parents=True, exist_ok=True)
+    Paths(root).config.write_text("resources:\n  web:\n    command: sleep 600\n")
+    assert escadm("--root", root, "stop", "web", "postgres") == Outcome(0, "stopped already\n")
+    unknown = "escadm: there is no resource wbe\n  see: escadm plan\n"
+    assert escadm("--root", root, "stop", "web", "wbe") == Outcome(2, "", unknown)
+
+
+def test_a_stop_where_a_dead_agent_has_left_something(root: Path) -> None:
+    Paths(root).run.mkdir(parents=True, exist_ok=True)
+    Paths(root).state.write_text("{}")
+    left = NOT_RUNNING.replace("not running", "not running, but what it ran may still be there")
+    assert escadm("--root", root, "stop") == Outcome(7, "", left)
 
 
 def test_an_agent_that_is_stopped(root: Path) -> None:

@@ -1,4 +1,7 @@
-"""``escadm start``, ``stop`` and ``restart``: all in order, or the named resources."""
+"""``escadm start``, ``stop`` and ``restart``: all in order, or the named resources.
+
+Without an agent, ``start`` and ``restart`` have systemd start it, and ``stop`` finds that all is stopped already.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from escadm.cli import output
 from escadm.cli.progress import carry_out
 from escadm.cli.session import session
 
@@ -28,6 +32,12 @@ def restart(context: typer.Context, resources: Resources = None) -> None:
 
 
 def _change(context: typer.Context, what: str, resources: list[str] | None) -> None:
+    from escadm.actions.start_agent import start_agent, stopped_already  # noqa: PLC0415 - the whole configuration
+
     here = session(context)
     here.require_root(f"{what} services")
-    carry_out(here.paths, {"do": what, "resources": resources or []})
+    if what == "stop" and stopped_already(here.paths, resources or []):
+        output.say("stopped already")
+        return
+    begun = what != "stop" and start_agent(here.paths)
+    carry_out(here.paths, {"do": "start" if begun else what, "resources": resources or []})
