@@ -19,7 +19,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 def _completed(unpacked: Path, *words: str, root: Path = Path("/nowhere")) -> set[str]:
     """What TAB offers for the last of the words, as readline splits them (``=`` is a word)."""
     file = unpacked / "usr/share/bash-completion/completions/escadm"
-    command = ["bash", "--norc", "-c", ASK, "bash", file, "escadm", *words]
+    command: list[str | Path] = ["bash", "--norc", "-c", ASK, "bash", file, "escadm", *words]
     environment = {"ESCADM_ROOT": str(root), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd="/", timeout=30)
     assert (done.returncode, done.stderr) == (0, "")

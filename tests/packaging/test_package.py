@@ -17,10 +17,10 @@ import pytest
 import escadm
 from tests.packaging import deb as builder
 from tests.packaging import layout
+from tests.packaging.conftest import TIME, build_in
 from tests.packaging.distributions import distributions, unlocked
 
 ROOT = builder.ROOT
-CACHES = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "dist")
 FROM_LIBC = {"libc.so.6", "libpthread.so.0", "librt.so.1", "libdl.so.2", "libm.so.6", "ld-linux-x86-64.so.2"}
 NEEDED = FROM_LIBC | {"ld-linux-aarch64.so.1", "libgcc_s.so.1"}
 """What the extensions may link against: what libc6 and libgcc-s1 bring."""
@@ -35,33 +35,56 @@ def _files(unpacked: Path) -> Iterator[Path]:
     yield from (path.relative_to(unpacked) for path in unpacked.rglob("*") if path.is_file())
 
 
-def _run(unpacked: Path, program: str, *arguments: str, root: Path) -> subprocess.CompletedProcess[str]:
-    """A program of the package by the machine's Python, which sees the libraries of the package alone."""
+def _run(unpacked: Path, program: str, *arguments: str, root: Path, call: str = "") -> subprocess.CompletedProcess[str]:
+    """A program of the package by the machine's Python, which sees the libraries of the package alone.
+
+    ``call``: what it does in place of its last line.
+    """
     launcher = (unpacked / "usr/bin" / program).read_text()
     own = launcher.replace("/usr/lib/escadm", str(unpacked / "usr/lib/escadm"))
+    if call:
+        own = own.rstrip().rpartition("\n")[0] + f"\n{call}\n"
     flags = re.match(r"#!/usr/bin/python3 (-\w+)\n", launcher)
     assert flags and own != launcher
-    command = [Path(sys.executable).resolve(), flags[1], "-c", own, *arguments]
+    command = [str(Path(sys.executable).resolve()), flags[1], "-c", own, *arguments]
     environment = {"PATH": os.environ["PATH"], "ESCADM_ROOT": str(root)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_another_checkout_gives_the_same_bytes(deb: Path, tmp_path: Path) -> None:
+def test_another_checkout_gives_the_same_bytes(checkout: Path, deb: Path, tmp_path: Path) -> None:
     """Another folder, mask, time zone, locale, with later times, and with what running the tests leaves behind."""
     tree = tmp_path / "a longer name" / "tree"
-    shutil.copytree(ROOT, tree, ignore=CACHES, copy_function=shutil.copyfile)
+    shutil.copytree(checkout, tree, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
     litter = tree / "escadm/core/__pycache__/types.cpython-311.pyc"
     litter.parent.mkdir()
     litter.write_bytes(b"litter")
-    environment = os.environ | {"SOURCE_DATE_EPOCH": str(builder.source_time()), "TZ": "Asia/Tokyo", "LC_ALL": "POSIX"}
-    command = [sys.executable, "-m", "tests.packaging", "--output", tmp_path]
-    done = subprocess.run(command, cwd=tree, env=environment, umask=0o077, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    again = Path(done.stdout.strip())
-    assert again.parent == tmp_path
+    again = build_in(tree, tmp_path, umask=0o077, TZ="Asia/Tokyo", LC_ALL="POSIX")
+    assert (again.parent, again.name) == (tmp_path, deb.name)
     assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(deb.read_bytes()).digest(), _difference(
         deb, again
     )
+
+
+def test_its_time_is_that_of_the_commit_unless_another_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", TIME)
+    assert builder.source_time() == int(TIME)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    if (ROOT / ".git").exists():
+        asked = ["git", "-c", "safe.directory=*", "-C", str(ROOT), "show", "--no-patch", "--format=%ct", "HEAD"]
+        commit = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+        assert str(builder.source_time()) == commit
+    else:
+        assert builder.source_time() == builder.WITHOUT_COMMIT
+
+
+def test_it_may_be_called_another_version(tmp_path: Path) -> None:
+    """As a pair's upgrade is tried with: the file, the package and the program tell the new one."""
+    made = builder.build(tmp_path, "9.9.9.dev1")
+    assert made.name.startswith("escadm_9.9.9~dev1_")
+    asked = subprocess.run(["dpkg-deb", "--field", made, "Version"], capture_output=True, text=True).stdout
+    assert asked.strip() == "9.9.9~dev1"
+    subprocess.run(["dpkg-deb", "--raw-extract", made, tmp_path / "root"], check=True)
+    assert _run(tmp_path / "root", "escadm", "version", root=tmp_path).stdout.split()[-1] == "9.9.9.dev1"
 
 
 def _difference(*packages: Path) -> str:
@@ -88,9 +111,8 @@ def test_the_program_runs_with_the_libraries_of_the_package(unpacked: Path, tmp_
     assert _run(unpacked, "escadm", "version", root=tmp_path).stdout.split()[-1] == escadm.__version__
     assert "pgsql" in _run(unpacked, "escadm", "plan", root=tmp_path).stdout
     assert "virtual_ipaddress" in _run(unpacked, "escadm", "diff", root=tmp_path).stdout
-    told = _run(unpacked, "escadm-fence-peer", root=tmp_path)
-    assert (told.returncode, told.stdout) == (1, ""), told.stderr
-    assert told.stderr.startswith("escadm-fence-peer: ")
+    told = _run(unpacked, "escadm-fence-peer", root=tmp_path, call="print(main.__module__)")
+    assert told.stdout == "escadm.cli.fence_peer\n", told.stderr
 
 
 def test_it_is_compiled_for_good(unpacked: Path) -> None:
@@ -183,7 +205,7 @@ def test_logrotate_takes_the_services_logs_and_leaves_the_agents(unpacked: Path,
         (logs / name).write_text("a line\n")
     file = tmp_path / "logrotate.conf"
     file.write_text((unpacked / "etc/logrotate.d/escadm").read_text().replace("/var/log/esc", str(logs)))
-    command = ["logrotate", "--verbose", "--force", "--state", tmp_path / "state", file]
+    command = ["logrotate", "--verbose", "--force", "--state", str(tmp_path / "state"), str(file)]
     with (logs / "escmanager.log").open("a") as service:
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0 and "error:" not in done.stderr, done.stderr

@@ -112,7 +112,16 @@ class Systemd:
     def run(self, script: str, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
         """One of the package's scripts on a machine with systemd; ``before``: shell lines that come first."""
         lines = f"mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/system /run/escadm; {before}"
-        command = ["unshare", "--mount", "sh", "-ec", f'{lines}\nexec sh "$@"', "sh", SCRIPTS / script, *arguments]
+        command: list[str | Path] = [
+            "unshare",
+            "--mount",
+            "sh",
+            "-ec",
+            f'{lines}\nexec sh "$@"',
+            "sh",
+            SCRIPTS / script,
+            *arguments,
+        ]
         environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "DPKG_ROOT": ""}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 

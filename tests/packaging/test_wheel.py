@@ -18,13 +18,13 @@ from tests.packaging.deb import ROOT
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    _pip(Path(sys.executable), "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
+    _pip("wheel", "--no-deps", "--wheel-dir", folder, ROOT)
     return next(folder.glob("*.whl"))
 
 
-def _pip(python: Path, *arguments: str | Path) -> None:
+def _pip(*arguments: str | Path) -> None:
     environment = os.environ | {"PIP_CONSTRAINT": str(ROOT / "tests/constraints.txt"), "PIP_NO_COMPILE": "1"}
-    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    command: list[str | Path] = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
@@ -37,14 +37,14 @@ def test_the_wheel_has_the_whole_package_and_nothing_else(wheel: Path) -> None:
 
 def test_the_program_runs_where_the_wheel_was_installed(wheel: Path, tmp_path: Path) -> None:
     python = tmp_path / "venv/bin/python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    _pip(python, "install", wheel)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    _pip("--python", python, "install", wheel)
     file = tmp_path / "root/opt/cisco/esc/esc-config/esc-config.yaml"
     file.parent.mkdir(parents=True)
     shutil.copyfile(ROOT / "etc/samples/pair.yaml", file)
 
     def said(*arguments: str) -> str:
-        command = [tmp_path / "venv/bin/escadm", *arguments]
+        command = [str(tmp_path / "venv/bin/escadm"), *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.stdout, done.stderr
         return done.stdout
