@@ -13,9 +13,10 @@ from escadm.agent.node import Node
 from escadm.agent.probing import mark_prefix
 from escadm.agent.replication import Drbd
 from escadm.agent.service import Service
+from escadm.agent.systemd_unit import SystemdUnit
 from escadm.agent.vrrp import Keepalived
 from escadm.core.lifecycle import KILL_TIMEOUT, Life
-from escadm.core.types import FilesystemSpec, Kind, Notify, ProcessSpec, Unit, UnitState, Vrrp
+from escadm.core.types import FilesystemSpec, Kind, Notify, ProcessSpec, SystemdSpec, Unit, UnitState, Vrrp
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.mount import mounted_device
@@ -23,6 +24,7 @@ from escadm.system.net import has_address
 from escadm.system.process import ProcessId, identify, is_alive, leaders
 from escadm.system.replication import allow_syncs, read_replica
 from escadm.system.scope import units_in_scopes
+from escadm.system.systemd import is_booted, state
 
 UP = (UnitState.STARTING, UnitState.RUNNING)
 ASKED = (Kind.FILESYSTEM, Kind.DRBD, Kind.PROMOTION)
@@ -42,8 +44,7 @@ def adopt(node: Node, memory: Memory) -> None:
 
 def _adopt_strays(node: Node, memory: Memory) -> None:
     """Services that nobody wrote down: known by their marks, or by their scopes alone."""
-    # A remembered leader that lives is the one: its children may well lead sessions of their own.
-    known = {name for name, unit in memory.units.items() if unit.leader is not None and is_alive(unit.leader)}
+    known = {name for name, unit in memory.units.items() if _is_the_one(unit)}
     scoped = units_in_scopes() if node.paths.is_host else {}
     unwritten = {pid: name for name, pids in scoped.items() if name not in memory.units for pid in pids}
     found = leaders(mark_prefix(node.paths), unwritten)
@@ -56,6 +57,14 @@ def _adopt_strays(node: Node, memory: Memory) -> None:
             log.warning("%s: found what is left of it (pid %d): ending that", name, leaderless.pid)
             left = _stray(node, name, leaderless, fresh=False)
             _try(node, replace(left, life=replace(left.life, state=UnitState.KILLING)))
+
+
+def _is_the_one(memory: UnitMemory) -> bool:
+    """Whether the remembered leader is that of the last incarnation; its children may well lead sessions of their own.
+
+    A leader that was up and is dead has died since: a next incarnation would have been written down.
+    """
+    return memory.leader is not None and (memory.life.state in UP or is_alive(memory.leader))
 
 
 def _try(node: Node, memory: UnitMemory) -> None:
@@ -88,6 +97,8 @@ def _adopt(node: Node, memory: UnitMemory) -> None:
     if isinstance(driver, Service):
         life = _adopt_process(unit, memory, driver, post)
         outdated = outdated or (isinstance(unit.ready, Notify) and life.state is UnitState.STARTING)
+    elif isinstance(driver, SystemdUnit):
+        life = _adopt_systemd(memory, driver)
     else:
         life = _adopt_plain(node, unit, memory.life, driver)
     node.stage.adopt(unit, life, driver, stale=outdated)
@@ -106,6 +117,17 @@ def _adopt_process(unit: Unit, memory: UnitMemory, service: Service, post: Post)
         return replace(life, state=UnitState.KILLING, deadline=loop.time() + KILL_TIMEOUT)
     service.adopt(leader, ready=life.state is UnitState.RUNNING)
     log.info("%s: %s (pid %d)", unit.name, "adopted" if is_alive(leader) else "is gone", leader.pid)
+    return life
+
+
+def _adopt_systemd(memory: UnitMemory, driver: SystemdUnit) -> Life:
+    """systemd is asked soon; what was being stopped is stopped again."""
+    life = memory.life
+    if life.state in GOING:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(driver.kill)
+        return replace(life, state=UnitState.KILLING, deadline=loop.time() + KILL_TIMEOUT)
+    driver.adopt(ready=life.state is UnitState.RUNNING)
     return life
 
 
@@ -130,6 +152,8 @@ def _is_up(node: Node, unit: Unit, *, otherwise: bool) -> bool:
     try:
         if isinstance(spec, FilesystemSpec):
             return spec.device is None or mounted_device(node.paths.below(spec.mount_point)) is not None
+        if isinstance(spec, SystemdSpec):
+            return not state(spec.unit).is_down
         replica = read_replica()
     except EscadmError as error:
         if otherwise:
@@ -139,11 +163,13 @@ def _is_up(node: Node, unit: Unit, *, otherwise: bool) -> bool:
 
 
 def _adopt_unwritten(node: Node) -> None:
-    """What is up although nobody wrote it down: a mount, the volume, a promotion."""
+    """What is up although nobody wrote it down: a mount, the volume, a promotion, what systemd started at boot."""
+    systemd = node.paths.is_host and is_booted()
     for unit in node.plan.units.values():
         life = node.stage.lives.get(unit.name, Life())
         local = isinstance(unit.spec, FilesystemSpec) and unit.spec.device is None
-        if unit.kind not in ASKED or local or life.state is not UnitState.STOPPED:
+        asked = unit.kind in ASKED or (systemd and unit.kind is Kind.UNIT and unit.name not in node.intent.absent)
+        if not asked or local or life.state is not UnitState.STOPPED:
             continue
         if _is_up(node, unit, otherwise=False):
             log.warning("%s: found up, not written down by the last agent", unit.name)

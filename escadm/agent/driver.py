@@ -60,7 +60,7 @@ class Mark:
 
 
 class Unsupported:
-    """A unit that this version cannot start; it says so instead of pretending."""
+    """A unit that cannot be started here; it says so instead of pretending."""
 
     leader: ProcessId | None = None
     doubt = ""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from escadm.agent.driver import Driver, Filesystem, Mark, Post, Unsupported
 from escadm.agent.replication import Drbd, Promotion
 from escadm.agent.service import Service
+from escadm.agent.systemd_unit import SystemdUnit
 from escadm.agent.vrrp import Keepalived
-from escadm.core.types import FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec, Unit
+from escadm.core.types import FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec, SystemdSpec, Unit
+from escadm.system.systemd import is_booted
 
 if TYPE_CHECKING:
     from escadm.agent.node import Node
@@ -29,6 +31,8 @@ def make_driver(node: Node, unit: Unit, post: Post) -> Driver:
             driver = Drbd(unit, post, node.replicas, node.paths.fence_peer)
         case _, Kind.PROMOTION:
             driver = Promotion(unit, post, node.replicas, node.fence.gate)
+        case SystemdSpec() as spec, _ if node.paths.is_host and is_booted():
+            driver = SystemdUnit(unit, spec, post, node.paths, node.wake)
         case _:
-            driver = Unsupported(post, "is a systemd unit, which this version does not start: give it a command")
+            driver = Unsupported(post, "is a systemd unit, and systemd does not run here: give it a command")
     return driver

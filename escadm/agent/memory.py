@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from escadm.core.lifecycle import Life
-from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, Spec, Unit, UnitState
+from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, Spec, SystemdSpec, Unit, UnitState
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.alive import boot_id
@@ -37,6 +37,7 @@ class UnitMemory:
     stale: bool = False
     mount_point: str | None = None
     device: str | None = None
+    systemd_unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def remember(unit: Unit, life: Life, leader: ProcessId | None, *, stale: bool) -
         stale,
         mounted.mount_point or None,
         mounted.device,
+        unit.spec.unit if isinstance(unit.spec, SystemdSpec) else None,
     )
 
 
@@ -91,6 +93,8 @@ def restore_unit(memory: UnitMemory, planned: Unit | None) -> tuple[Unit, bool]:
     spec: Spec | None = ProcessSpec((), stop_signal=memory.stop_signal) if has_process else None
     if memory.mount_point is not None:
         spec = FilesystemSpec(memory.mount_point, memory.device)
+    if memory.systemd_unit is not None:
+        spec = SystemdSpec(memory.systemd_unit)
     return Unit(memory.name, memory.kind, memory.needs, spec, stop_timeout=memory.stop_timeout), True
 
 

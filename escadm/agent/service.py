@@ -18,6 +18,7 @@ from escadm.paths import Paths
 from escadm.system.notify import is_ready, open_listener
 from escadm.system.process import (
     ProcessId,
+    group_of,
     is_alive,
     kill,
     members,
@@ -166,9 +167,17 @@ class Service:
             code = self._child.poll() if self._child is not None else None
             self._quiet()
             self._post(Event.EXITED, self._why_it_ended(code))
+            if self._stopping:
+                self._ask_the_rest(process)
         if self._stopping and not self._due:
             self._due = True
             asyncio.get_running_loop().call_soon(self._sweep)
+
+    def _ask_the_rest(self, leader: ProcessId) -> None:
+        """The stop signal went to the leader's group; what has left that was not asked to end yet."""
+        for process in self._members():
+            if group_of(process.pid) != leader.pid:
+                send(process, "SIGTERM")
 
     def _why_it_ended(self, code: int | None) -> str:
         if self._scope is not None and code and not (self._unlaunched or self._launched.is_set()):

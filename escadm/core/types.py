@@ -150,10 +150,10 @@ class ProcessSpec:
 
 @dataclass(frozen=True, slots=True)
 class SystemdSpec:
-    """A systemd unit. ``implied``: a guess, NAME.service, for a resource without a command."""
+    """A systemd unit. ``implied``: a guess, NAME.service, for a resource without a command; it is the same unit."""
 
     unit: str
-    implied: bool = False
+    implied: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,12 @@ def parent_of(pid: int) -> int:
     return found.parent if found else 0
 
 
+def group_of(pid: int) -> int:
+    """The process's group; 0 when it is gone."""
+    found = _stat(pid)
+    return found.group if found else 0
+
+
 def command_name(pid: int) -> str:
     """The kernel's name of the process (/proc/PID/comm), empty when it is gone."""
     try:

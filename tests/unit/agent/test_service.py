@@ -411,6 +411,21 @@ def test_leader_is_gone_and_the_rest_is_swept(paths: Paths) -> None:
     run(work())
 
 
+def test_what_has_left_the_group_is_asked_once_the_leader_is_gone(paths: Paths) -> None:
+    leaves = "import os, time\nif os.fork() == 0:\n    os.setsid()\n"
+    leaves += "open(os.environ['AT'] + '/up', 'a').write(str(os.getpid()))\ntime.sleep(600)"
+
+    async def work() -> None:
+        async with playing(paths, python("pgsql", leaves)) as player:
+            await player.writes("up")
+            await wait_for(lambda: len(player.left()) == 2)
+            player.driver.terminate()
+            await player.hears(Event.GONE)
+            assert not player.left()
+
+    run(work())
+
+
 STORM = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -167,10 +167,16 @@ def test_what_is_not_said_has_the_defaults_of_a_unit() -> None:
 
 
 def test_systemd_units() -> None:
-    assert unit("", "pgsql").spec == SystemdSpec("pgsql.service", implied=True)
-    assert unit("confd: {option: start-phase0}", "confd").spec == SystemdSpec("confd.service", implied=True)
-    assert unit("web: {type: unit}").spec == SystemdSpec("web.service", implied=False)
-    assert unit("web: {unit: nginx.service}").spec == SystemdSpec("nginx.service", implied=False)
+    for text, name, service, implied in (
+        ("", "pgsql", "pgsql.service", True),
+        ("confd: {option: start-phase0}", "confd", "confd.service", True),
+        ("web: {type: unit}", "web", "web.service", False),
+        ("web: {unit: nginx.service}", "web", "nginx.service", False),
+    ):
+        spec = unit(text, name).spec
+        assert spec == SystemdSpec(service)
+        assert isinstance(spec, SystemdSpec)
+        assert spec.implied is implied
     assert unit("web: {unit: nginx.service}").kind is Kind.UNIT
 
 
