@@ -67,7 +67,7 @@ def from_file(name: str) -> Document:
             with os.fdopen(os.dup(0), "rb") as stdin:
                 return Document(stdin.read(LARGEST + 1), "<stdin>")
         except OSError as error:
-            raise Failed(f"cannot read stdin: {error.strerror}") from None
+            raise Failed(f"cannot read stdin: {(error.strerror or str(error)).lower()}") from None
     try:
         with Path(name).open("rb") as file:
             return Document(file.read(LARGEST + 1), name)
