@@ -62,6 +62,12 @@ class InvalidConfig(EscadmError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class InvalidUserData(InvalidConfig):
+    """cloud-init's user data has mistakes."""
+
+    subject = "the user data"
+
+
 class InvalidEnvironment(InvalidConfig):
     """The OVF environment has mistakes."""
 

@@ -1,27 +1,47 @@
-"""``config check``: whether a configuration holds together and fits this machine."""
+"""``config check``: whether a configuration holds together and fits this machine, or user data another one."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from escadm.config import read_plan
-from escadm.core.types import HostFacts, Problem
+from escadm.config.load import text_if_any
+from escadm.config.user_data import examine_user_data
+from escadm.core.types import HostFacts, Plan, Problem
+from escadm.errors import Failed
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A configuration without errors: what it makes of this node, and what one should know about it."""
+    """A configuration without errors: what it makes of a node, and what one should know about it."""
 
     path: Path
     warnings: tuple[Problem, ...]
-    is_pair: bool
-    started: int
-    switched_off: int
+    plan: Plan | None
+
+    @property
+    def text(self) -> str:
+        """What the node would be, in one line."""
+        if self.plan is None:
+            return "no configuration in it: a standalone node"
+        started = sum(unit.startup for unit in self.plan.units.values())
+        kind = "one node of a pair" if self.plan.is_pair else "a standalone node"
+        off = len(self.plan.units) - started
+        return f"{kind}, {started} units to start" + (f", {off} switched off" if off else "")
 
 
 def check(path: Path, facts: HostFacts) -> Checked:
     """Check the file ``path``. Raises InvalidConfig with every problem."""
     read = read_plan(path, facts)
-    started = sum(unit.startup for unit in read.plan.units.values())
-    return Checked(path, read.warnings, read.plan.is_pair, started, len(read.plan.units) - started)
+    return Checked(path, read.warnings, read.plan)
+
+
+def check_user_data(path: Path) -> Checked:
+    """Check the file ``path`` that cloud-init is to get. Raises InvalidUserData with every problem."""
+    text = text_if_any(path)
+    if text is None:
+        raise Failed(f"cannot read {path}: there is no such file")
+    found = examine_user_data(text, str(path), chkconfig=shutil.which("chkconfig") is not None)
+    return Checked(path, found.warnings, found.plan)

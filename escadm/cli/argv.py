@@ -23,6 +23,7 @@ VALUE_OPTIONS = LIST_OPTIONS | {
     "--keep",
     "--yes",
     "--wait",
+    "--user-data",
 }
 GLOBAL_FLAGS = frozenset({"--debug"})
 _FOREIGN = ("lab", "exec")

@@ -84,8 +84,8 @@ def path_text(path: Path) -> str:
     return text
 
 
-def read(text: str, file: str) -> Document:
-    """Read ``text``; a file without anything in it is an empty mapping."""
+def read(text: str, file: str, begin: str = "resources:") -> Document:
+    """Read ``text``; a file without anything in it is an empty mapping. ``begin``: the line that it may begin with."""
     if len(text) > MAX_CHARACTERS:
         return _broken(file, Where(file), f"has more than {MAX_CHARACTERS} characters", "this is no esc-config.yaml")
     try:
@@ -100,7 +100,7 @@ def read(text: str, file: str) -> Document:
     walk = _Walk(file)
     value = walk.visit(root, ()) if root is not None else {}
     if root is not None and value is not None and not isinstance(value, dict):
-        walk.report(root, (), "the file is no mapping", "begin with the line `resources:`")
+        walk.report(root, (), "the file is no mapping", f"begin with the line `{begin}`")
     if not isinstance(value, dict):
         value = {}
     return Document(value, Marks(file, walk.keys, walk.values), tuple(walk.problems))

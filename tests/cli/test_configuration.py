@@ -163,6 +163,39 @@ def test_a_file_that_is_not_there(root: Path) -> None:
     assert str(root / "missing.yaml") in outcome.err
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_user_data_of_a_pair_is_good(number: int) -> None:
+    file = REPOSITORY / f"etc/user-data/user-data-{number}"
+    found = escadm("config", "check", f"--user-data={file}")
+    told = f"{file}: good: one node of a pair, 12 units to start, 3 switched off\n"
+    assert (found.code, found.out, found.err) == (0, told, "")
+
+
+def test_every_mistake_in_user_data_is_told(root: Path) -> None:
+    file = root / "user-data"
+    file.write_text("#cloud-config\nruncmds: []\nwrite_file: []\n")
+    found = escadm("config", "check", "--user-data", file)
+    assert (found.code, found.out) == (6, "")
+    first, *lines = found.err.splitlines()
+    assert first == "escadm: the user data is not valid"
+    assert f"{file}:2:1: runcmds: cloud-init knows no such key: did you mean runcmd?" in lines
+    assert f"{file}:3:1: write_file: cloud-init knows no such key: did you mean write_files?" in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--user-data=/nowhere"], 1, "cannot read /nowhere: there is no such file"),
+        (["--user-data=a", "b"], 2, "one of them at a time"),
+        (["--user-data"], 2, "option --user-data needs a value"),
+    ],
+)
+def test_user_data_that_cannot_be_checked(words: list[str], code: int, told: str) -> None:
+    found = escadm("config", "check", *words)
+    assert (found.code, found.out) == (code, "")
+    assert told in found.err
+
+
 def test_dump(root: Path) -> None:
     write(root, STANDALONE)
     outcome = escadm("--root", root, "dump")

@@ -9,6 +9,7 @@ import typer
 
 from escadm.cli import output
 from escadm.cli.session import session
+from escadm.errors import Usage
 
 app = typer.Typer(help="Look at the configuration file.", no_args_is_help=True)
 
@@ -19,17 +20,21 @@ def config_check(
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="Default: the esc-config.yaml of this node.")
     ] = None,
+    user_data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Check what cloud-init is to get on a node's first boot, instead."),
+    ] = None,
 ) -> None:
     """Tell every mistake in a configuration, with its place."""
-    from escadm.actions.config_check import check  # noqa: PLC0415 - the whole configuration
+    from escadm.actions.config_check import check, check_user_data  # noqa: PLC0415 - the whole configuration
     from escadm.system.net import host_facts  # noqa: PLC0415
 
+    if file is not None and user_data is not None:
+        raise Usage("a configuration or user data: one of them at a time")
     paths = session(context).paths
-    found = check(file or paths.config, host_facts(paths))
+    found = check_user_data(user_data) if user_data else check(file or paths.config, host_facts(paths))
     output.warn(found.warnings)
-    kind = "one node of a pair" if found.is_pair else "a standalone node"
-    off = f", {found.switched_off} switched off" if found.switched_off else ""
-    output.say(f"{found.path}: good: {kind}, {found.started} units to start{off}")
+    output.say(f"{found.path}: good: {found.text}")
 
 
 def dump(context: typer.Context) -> None:
