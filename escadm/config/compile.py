@@ -6,7 +6,7 @@ from escadm.config.findings import Findings
 from escadm.config.load import Examined, Loaded
 from escadm.config.network import engines
 from escadm.config.order import order
-from escadm.config.units import report_unknown_users, units
+from escadm.config.units import report_systemd_units, report_unknown_users, units
 from escadm.core.types import HostFacts, Plan, Problem
 from escadm.errors import InvalidConfig
 
@@ -24,6 +24,7 @@ def compile_examined(examined: Examined, facts: HostFacts) -> Compiled:
     findings = Findings(loaded.marks, examined.errors)
     ordered = order(loaded.config, findings)
     specs = engines(loaded.config, facts, findings, examined.broken)
+    report_systemd_units(loaded.config, facts, findings)
     if facts.strict:
         report_unknown_users(loaded.config, findings)
     if findings.errors:

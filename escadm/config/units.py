@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from escadm.core.types import (
     PROMOTION,
     DrbdSpec,
     FilesystemSpec,
+    HostFacts,
     KeepalivedSpec,
     Kind,
     ProcessSpec,
@@ -24,6 +26,8 @@ from escadm.core.types import (
 )
 
 Engines = tuple[KeepalivedSpec | None, DrbdSpec | None]
+
+OUR_OWN = re.compile(r"(esc_service|esc_stop|keepalived|drbd(@.*)?)\.service|drbd@.*\.target|esc\.slice")
 
 _KINDS: Mapping[type[AnyResource], Kind] = {
     Group: Kind.GROUP,
@@ -100,6 +104,25 @@ def report_unknown_users(config: Config, findings: Findings) -> None:
             except KeyError:
                 path = ("resources", name, "user")
                 findings.warn(path, f"this machine has no user {each.user}", f"make it before you start {name}")
+
+
+def report_systemd_units(config: Config, facts: HostFacts, findings: Findings) -> None:
+    """Refuse units that escadm itself stands on, and warn of those that systemd starts too early, or never."""
+    owners: dict[str, str] = {}
+    for name, each in config.resources.items():
+        if not isinstance(each, Service) or each.command or not (each.unit or name in config.mentioned):
+            continue
+        unit = each.unit or f"{name}.service"
+        path = ("resources", name, "unit") if each.unit else ("resources", name)
+        if OUR_OWN.fullmatch(unit):
+            findings.error(path, f"{unit} cannot be a resource", "escadm runs it, or is run by it: remove the line")
+        elif owners.setdefault(unit, name) != name:
+            findings.error(path, f"{unit} is {owners[unit]} already", "one resource for each unit")
+        elif unit in facts.masked:
+            findings.warn(path, f"{unit} is masked: it cannot be started", f"systemctl unmask {unit}")
+        elif unit in facts.enabled:
+            hint = f"systemctl disable {facts.enabled[unit]}"
+            findings.warn(path, f"{unit} begins with the machine, whatever the role and the order", hint)
 
 
 def _chosen(resource: AnyResource) -> dict[str, Any]:

@@ -264,12 +264,15 @@ class HostFacts:
     """What a configuration is held against: the machine's interfaces, by name, with their addresses.
 
     ``strict`` False (a tree below ``--root``) turns what does not fit this machine from an error to a warning.
-    ``drbd_major``: 8 or 9, the kernel's DRBD.
+    ``drbd_major``: 8 or 9, the kernel's DRBD. ``enabled``: what systemd starts with the machine, each with the unit to
+    disable against that. ``masked``: units that systemd must not start.
     """
 
     interfaces: Mapping[str, tuple[Address, ...]]
     strict: bool = True
     drbd_major: int = 9
+    enabled: Mapping[str, str] = field(default_factory=dict)
+    masked: frozenset[str] = frozenset()
 
     @property
     def addresses(self) -> frozenset[Address]:

@@ -14,6 +14,7 @@ from escadm.core.types import Address, HostFacts
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.drbd import kernel_major
+from escadm.system.systemd import enabled_units, masked_units
 
 RTM_NEWADDR = 20
 RTM_GETADDR = 22
@@ -37,12 +38,21 @@ BUFFER = 1 << 16
 
 
 def host_facts(paths: Paths) -> HostFacts:
-    """What this machine (network namespace) has: interfaces with their addresses, and DRBD; strict for itself alone."""
+    """What this machine (network namespace) has: interfaces with their addresses, DRBD, systemd's units.
+
+    Strict for itself alone.
+    """
     found: dict[str, list[Address]] = {name: [] for _, name in socket.if_nameindex()}
     for interface, address in _addresses():
         found.setdefault(interface, []).append(address)
     interfaces = {name: tuple(each) for name, each in found.items()}
-    return HostFacts(interfaces, strict=paths.is_host, drbd_major=kernel_major())
+    return HostFacts(
+        interfaces,
+        strict=paths.is_host,
+        drbd_major=kernel_major(),
+        enabled=enabled_units(paths),
+        masked=masked_units(paths),
+    )
 
 
 def has_address(interface: str, address: Address) -> bool:

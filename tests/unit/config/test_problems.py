@@ -139,3 +139,17 @@ WARNINGS = [
 @pytest.mark.parametrize(("text", "facts", "expected"), WARNINGS)
 def test_a_warning_stops_nothing(text: str, facts: HostFacts, expected: list[str]) -> None:
     assert warnings(text, facts) == expected
+
+
+UNITS = "resources: {db: {unit: pg@main.service}, web: {unit: web}, old: {type: unit}, own: {command: x}}"
+
+
+def test_units_that_begin_with_the_machine_and_units_that_never_do() -> None:
+    enabled = {"pg@main.service": "pg.service", "own.service": "own.service", "portal.service": "portal.service"}
+    facts = HostFacts(HERE.interfaces, enabled=enabled, masked=frozenset({"old.service"}))
+    assert warnings(UNITS, facts) == [
+        "f:1:24: warning: resources.db.unit: pg@main.service begins with the machine, whatever the role and the order: "
+        "systemctl disable pg.service",
+        "f:1:65: warning: resources.old: old.service is masked: it cannot be started: systemctl unmask old.service",
+    ]
+    assert warnings(UNITS) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from escadm.paths import Paths
-from escadm.system.systemd import UNIT_FOLDERS, unit_exists
+from escadm.system.systemd import UNIT_FOLDERS, enabled_units, masked_units, unit_exists
 
 
 @pytest.mark.parametrize("folder", UNIT_FOLDERS)
@@ -44,3 +44,35 @@ def test_alias_counts_and_an_alias_of_nothing_does_not(tmp_path: Path) -> None:
     (place / "dangling.service").symlink_to("gone.service")
     assert unit_exists("alias.service", paths)
     assert not unit_exists("dangling.service", paths)
+
+
+def link(root: Path, place: str, target: str) -> None:
+    file = root / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.symlink_to(target)
+
+
+def test_what_begins_with_the_machine_and_what_to_disable(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    assert enabled_units(paths) == {}
+    etc, generated = "etc/systemd/system", "run/systemd/generator"
+    link(tmp_path, f"{etc}/multi-user.target.wants/postgresql.service", "/lib/systemd/system/postgresql.service")
+    link(tmp_path, f"{generated}/postgresql.service.wants/postgresql@15-main.service", "/lib/x")
+    link(tmp_path, f"{generated}/postgresql@15-main.service.wants/stats.service", "/lib/x")
+    link(tmp_path, f"{etc}/rarely.service.requires/seldom.service", "/lib/x")
+    link(tmp_path, "run/systemd/generator.late/multi-user.target.wants/script.service", "../script.service")
+    (tmp_path / etc / "web.service").write_text("")
+    (tmp_path / etc / "web.service.d").mkdir()
+    assert enabled_units(paths) == {
+        "postgresql.service": "postgresql.service",
+        "postgresql@15-main.service": "postgresql.service",
+        "stats.service": "postgresql.service",
+        "script.service": "script.service",
+    }
+
+
+def test_masked(tmp_path: Path) -> None:
+    assert masked_units(Paths(tmp_path)) == frozenset()
+    link(tmp_path, "etc/systemd/system/web.service", "/dev/null")
+    link(tmp_path, "etc/systemd/system/alias.service", "web.service")
+    assert masked_units(Paths(tmp_path)) == {"web.service"}
