@@ -9,7 +9,7 @@ from escadm.config import read_plan
 from escadm.config.overlay import canonical
 from escadm.errors import AgentNotRunning, EscadmError, Failed, Usage
 from escadm.paths import Paths
-from escadm.system import alive, systemd
+from escadm.system import systemd
 from escadm.system.control import UNIT, has_unit, start_hint
 from escadm.system.host import Host
 from escadm.system.net import host_facts
@@ -18,12 +18,12 @@ START_LIMIT = 130.0  # TimeoutStartSec= and a little
 
 
 def start_agent(paths: Paths) -> bool:
-    """Have systemd start the agent if none runs and there is a unit for it.
+    """Have systemd start the agent, where it has the unit; none runs.
 
     Whether that has started everything with it: where a dead agent had left services, the new one takes them over.
     Raises InvalidConfig, or Failed with the reason in one line.
     """
-    if alive.holder(paths.lock) is not None or not has_unit(paths):
+    if not has_unit(paths):
         return False
     fresh = not paths.state.exists()
     logged = paths.log.stat().st_size if paths.log.exists() else 0
@@ -37,13 +37,11 @@ def start_agent(paths: Paths) -> bool:
 
 
 def stopped_already(paths: Paths, resources: Collection[str]) -> bool:
-    """Whether there is nothing to stop: no agent, and nothing that a dead one has left.
+    """Whether there is nothing to stop: no agent is about to begin, and a dead one has left nothing.
 
     Raises AgentNotRunning where a dead one has, and Usage for a name that the configuration does not have.
     """
-    if alive.holder(paths.lock) is not None:
-        return False
-    if has_unit(paths) and not systemd.state(UNIT).is_down:  # it is about to begin
+    if has_unit(paths) and not systemd.state(UNIT).is_down:
         return False
     if paths.state.exists():
         raise AgentNotRunning("the agent is not running, but what it ran may still be there", start_hint(paths))

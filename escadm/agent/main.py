@@ -12,6 +12,7 @@ import faulthandler
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,12 +31,14 @@ from escadm.core.types import Plan, Role
 from escadm.errors import EscadmError
 from escadm.log import get, set_up
 from escadm.paths import Paths
-from escadm.system.alive import acquire, write_beat
+from escadm.system.alive import acquire, holder, write_beat
 from escadm.system.host import Host
 from escadm.system.net import drain, host_facts, open_address_events
 from escadm.system.notify import tell_systemd
+from escadm.system.process import command_line
 
 THREADS = 64
+STOP = "--stop"
 
 log = get("escadm.agent")
 
@@ -89,12 +92,20 @@ def _alone(paths: Paths, *, debug: bool) -> Iterator[None]:
     os.umask(0o022)  # what is for everybody can be read by everybody, wherever the agent was started
     set_up(paths.log, debug=debug)
     faulthandler.enable()  # what it hangs in, when the watchdog ends it
+    _let_a_stop_end(paths)
     lock = acquire(paths.lock)
     write_beat(paths.beat)
     try:
         yield
     finally:
         os.close(lock)
+
+
+def _let_a_stop_end(paths: Paths) -> None:
+    """Wait while another process stops what a dead agent has left: it comes to its end."""
+    while (pid := holder(paths.lock)) and STOP in command_line(pid):
+        tell_systemd("EXTEND_TIMEOUT_USEC=10000000")
+        time.sleep(0.1)
 
 
 async def _stop(paths: Paths, plan: Plan) -> None:

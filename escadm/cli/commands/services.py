@@ -12,6 +12,7 @@ import typer
 from escadm.cli import output
 from escadm.cli.progress import carry_out
 from escadm.cli.session import session
+from escadm.system import alive
 
 Resources = Annotated[list[str] | None, typer.Argument(metavar="RESOURCE", help="Only these, and what they force.")]
 
@@ -32,12 +33,14 @@ def restart(context: typer.Context, resources: Resources = None) -> None:
 
 
 def _change(context: typer.Context, what: str, resources: list[str] | None) -> None:
-    from escadm.actions.start_agent import start_agent, stopped_already  # noqa: PLC0415 - the whole configuration
-
     here = session(context)
     here.require_root(f"{what} services")
-    if what == "stop" and stopped_already(here.paths, resources or []):
-        output.say("stopped already")
-        return
-    begun = what != "stop" and start_agent(here.paths)
-    carry_out(here.paths, {"do": "start" if begun else what, "resources": resources or []})
+    if alive.holder(here.paths.lock) is None:
+        from escadm.actions.start_agent import start_agent, stopped_already  # noqa: PLC0415 - the whole configuration
+
+        if what == "stop" and stopped_already(here.paths, resources or []):
+            output.say("stopped already")
+            return
+        if what != "stop" and start_agent(here.paths):
+            what = "start"
+    carry_out(here.paths, {"do": what, "resources": resources or []})

@@ -195,6 +195,18 @@ def test_what_a_dead_agent_has_left_is_stopped_in_order(agent: Agent, text: str)
     assert [name for line in stopped if (name := line.split(":")[0]) in pgids] == ["mail", "web"]
 
 
+def test_an_agent_begins_when_the_stop_of_what_a_dead_one_has_left_is_over(agent: Agent) -> None:
+    agent.start()
+    pgids = agent.pgids
+    agent.end(signal.SIGKILL)
+    stop = agent.launch("--stop")
+    until(lambda: holder(agent.paths.lock) == stop.pid, "the stop")
+    agent.start()
+    assert stop.poll() == 0
+    assert not set(pgids.values()) & set(agent.pgids.values())
+    assert agent.end(signal.SIGTERM) == 0
+
+
 def test_what_an_agent_runs_is_not_stopped_behind_its_back(agent: Agent) -> None:
     agent.start()
     pgids = agent.pgids
