@@ -40,7 +40,8 @@ def deb(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def unpacked(deb: Path) -> Path:
-    """Its files, as they lie on a machine, below a folder; its control files in DEBIAN."""
+    """Its files, as they lie on a machine, below a folder; its control files in DEBIAN. And the machine's Python."""
     root = deb.parent / "unpacked"
     subprocess.run(["dpkg-deb", "--raw-extract", deb, root], check=True)
+    (root / "usr/bin/python3").symlink_to(Path(sys.executable).resolve())
     return root

@@ -93,6 +93,7 @@ def _fill(stage: Path, version: str) -> None:
         copy_files(distribution, library)
     _strip(library)
     _compile(stage)
+    layout.make_interpreter(library, "{}.{}".format(*sys.version_info))
     layout.copy_programs(stage)
     layout.copy_systemd(ROOT / "systemd", stage)
     layout.copy_configuration(ROOT / "etc", stage)
@@ -157,8 +158,9 @@ def _same_everywhere(stage: Path) -> None:
     time = source_time()
     for path in (stage, *stage.rglob("*")):
         runs = path.is_dir() or path.parent == stage / "usr/bin" or path.name in ("postinst", "prerm", "postrm")
-        path.chmod(0o755 if runs else 0o644)
-        os.utime(path, (time, time))
+        if not path.is_symlink():
+            path.chmod(0o755 if runs else 0o644)
+        os.utime(path, (time, time), follow_symlinks=False)
 
 
 def _pack(stage: Path, target: Path) -> None:

@@ -18,6 +18,15 @@ def copy_programs(stage: Path) -> None:
         place(source, stage / "usr/bin" / source.name)
 
 
+def make_interpreter(library: Path, python: str) -> None:
+    """A virtual environment whose modules are those of the package: there ``bin/python3 -m escadm`` works."""
+    link = library / "bin/python3"
+    link.parent.mkdir()
+    link.symlink_to("../../../bin/python3")
+    write(library / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
+    write(library / f"lib/python{python}/site-packages/escadm.pth", "../../..\n")
+
+
 def copy_systemd(folder: Path, stage: Path) -> None:
     """Everything in ``systemd/`` by its name; a name that has no place is a mistake."""
     for source in _files(folder):

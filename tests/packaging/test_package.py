@@ -77,16 +77,6 @@ def test_its_time_is_that_of_the_commit_unless_another_is_given(monkeypatch: pyt
         assert builder.source_time() == builder.WITHOUT_COMMIT
 
 
-def test_it_may_be_called_another_version(tmp_path: Path) -> None:
-    """As a pair's upgrade is tried with: the file, the package and the program tell the new one."""
-    made = builder.build(tmp_path, "9.9.9.dev1")
-    assert made.name.startswith("escadm_9.9.9~dev1_")
-    asked = subprocess.run(["dpkg-deb", "--field", made, "Version"], capture_output=True, text=True).stdout
-    assert asked.strip() == "9.9.9~dev1"
-    subprocess.run(["dpkg-deb", "--raw-extract", made, tmp_path / "root"], check=True)
-    assert _run(tmp_path / "root", "escadm", "version", root=tmp_path).stdout.split()[-1] == "9.9.9.dev1"
-
-
 def _difference(*packages: Path) -> str:
     """The first lines of what differs in the contents: names, sizes and times, and sums."""
     told = []
@@ -113,6 +103,18 @@ def test_the_program_runs_with_the_libraries_of_the_package(unpacked: Path, tmp_
     assert "virtual_ipaddress" in _run(unpacked, "escadm", "diff", root=tmp_path).stdout
     told = _run(unpacked, "escadm-fence-peer", root=tmp_path, call="print(main.__module__)")
     assert told.stdout == "escadm.cli.fence_peer\n", told.stderr
+
+
+def test_its_python_sees_the_package_and_nothing_of_the_machine(unpacked: Path, tmp_path: Path) -> None:
+    """The lab's processes are started with it; so nobody has to set PYTHONPATH, which services would inherit."""
+    python = unpacked / "usr/lib/escadm/bin/python3"
+    done = subprocess.run([python, "-m", "escadm", "version"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split()[-1] == escadm.__version__, done.stderr
+    asked = "import escadm, sys; print(escadm.__file__, *sys.path)"
+    told = subprocess.run([python, "-c", asked], cwd=tmp_path, capture_output=True, text=True).stdout
+    assert told.startswith(str(unpacked / "usr/lib/escadm/escadm/"))
+    assert "dist-packages" not in told
+    assert 'sys.executable = "/usr/lib/escadm/bin/python3"' in (unpacked / "usr/bin/escadm").read_text()
 
 
 def test_it_is_compiled_for_good(unpacked: Path) -> None:
