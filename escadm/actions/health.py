@@ -33,11 +33,13 @@ from escadm.core.types import (
 )
 from escadm.errors import EscadmError, Failed, NotInstalled, NotPermitted
 from escadm.paths import Paths
+from escadm.system import secrets
 from escadm.system.host import Host
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
 from escadm.system.probe import probe
 from escadm.system.process import command_name, pids_of, service_environment
+from escadm.system.systemd import state
 
 ENOUGH_SHARE = 0.05
 ENOUGH_BYTES = 1 << 30
@@ -150,7 +152,7 @@ def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, facts: HostFacts,
         if isinstance(unit.spec, FilesystemSpec) and unit.spec.device is not None:
             yield _Check(unit.name, partial(_mount, unit.spec, snapshot.role, paths))
         elif unit.name in up and isinstance(unit.spec, ProcessSpec | SystemdSpec):
-            yield _Check(unit.name, partial(_service, unit, unit.spec, up[unit.name]))
+            yield _Check(unit.name, partial(_service, unit, unit.spec, up[unit.name], paths))
 
 
 def _others(paths: Paths) -> str:
@@ -204,23 +206,27 @@ def _mount(spec: FilesystemSpec, role: Role | None, paths: Paths) -> str:
     return found
 
 
-def _service(unit: Unit, spec: ProcessSpec | SystemdSpec, resource: ResourceStatus) -> str:
+def _service(unit: Unit, spec: ProcessSpec | SystemdSpec, resource: ResourceStatus, paths: Paths) -> str:
     """The unit's own check, or its readiness where that can be asked again, or that it lives."""
     question = unit.check.probe if unit.check else unit.ready
     if not isinstance(question, Tcp | Http | Exec):
-        return _living(resource)
-    if isinstance(spec, SystemdSpec):
-        wrong = probe(question)
-    elif isinstance(question, Exec) and os.geteuid() != 0:
+        return _active(spec.unit) if isinstance(spec, SystemdSpec) else _living(resource)
+    if isinstance(question, Exec) and os.geteuid() != 0:
         raise NotPermitted("only root may run its check")
-    else:
-        directory = spec.working_directory
-        wrong = probe(
-            question, user=spec.user, environment=service_environment(spec, "", {}), working_directory=directory
-        )
+    variables = secrets.read(paths) if isinstance(question, Exec) else {}
+    asker = secrets.with_secrets(spec if isinstance(spec, ProcessSpec) else ProcessSpec(()), variables)
+    environment = service_environment(asker, "", {})
+    wrong = probe(question, user=asker.user, environment=environment, working_directory=asker.working_directory)
     if wrong is not None:
-        raise Failed(wrong)
+        raise Failed(secrets.hidden(wrong, variables))
     return "answers"
+
+
+def _active(unit: str) -> str:
+    now = state(unit)
+    if not now.is_active:
+        raise Failed(f"{unit} is {now.active}, says systemd")
+    return f"{unit} is {now.active}"
 
 
 def _living(resource: ResourceStatus) -> str:

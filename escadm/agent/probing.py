@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 
 from escadm.agent.driver import Post
 from escadm.core.lifecycle import Event
 from escadm.core.types import Exec, Http, ProcessSpec, Tcp, Unit
+from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.probe import probe
 from escadm.system.process import kill, members, service_environment
+from escadm.system.secrets import hidden, read, with_secrets
 
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
@@ -59,6 +61,7 @@ class Probing:
         self._unit = unit
         self._spec = spec
         self._post = post
+        self._paths = paths
         self._mark = f"{mark_prefix(paths)}{unit.name}:check"
 
     async def until_good(self, wanted: Tcp | Http | Exec) -> None:
@@ -87,12 +90,18 @@ class Probing:
             kill(members(self._mark, None))
 
     async def _ask(self, wanted: Tcp | Http | Exec) -> str | None:
-        spec = self._spec
-        environment: Mapping[str, str] = service_environment(spec, self._mark, {})
         self.asking += 1
         try:
-            return await asyncio.to_thread(
-                probe, wanted, user=spec.user, environment=environment, working_directory=spec.working_directory
-            )
+            return await asyncio.to_thread(self._answer, wanted)
         finally:
             self.asking -= 1
+
+    def _answer(self, wanted: Tcp | Http | Exec) -> str | None:
+        try:
+            variables = read(self._paths) if isinstance(wanted, Exec) else {}
+        except EscadmError as error:
+            return error.message
+        spec = with_secrets(self._spec, variables)
+        environment = service_environment(spec, self._mark, {})
+        doubt = probe(wanted, user=spec.user, environment=environment, working_directory=spec.working_directory)
+        return None if doubt is None else hidden(doubt, variables)

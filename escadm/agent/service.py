@@ -29,6 +29,7 @@ from escadm.system.process import (
     spawn,
 )
 from escadm.system.scope import Scope, is_launching, new_scope, pids_in_scopes, why_not_launched
+from escadm.system.secrets import read, with_secrets
 
 MOST_WATCHED = 64
 LAUNCH_PAUSE = 0.002
@@ -72,7 +73,7 @@ class Service:
 
     def start(self) -> None:
         try:
-            self._launch({})
+            self._launch(with_secrets(self._spec, read(self._paths, tell=True)))
         except (EscadmError, OSError) as error:
             self._post(Event.EXITED, error.message if isinstance(error, EscadmError) else str(error))
         else:
@@ -99,8 +100,8 @@ class Service:
 
     # --- starting ---
 
-    def _launch(self, extra: dict[str, str]) -> None:
-        environment = dict(extra)
+    def _launch(self, spec: ProcessSpec) -> None:
+        environment = {}
         if isinstance(self._unit.ready, Notify):
             path = self._paths.notify_directory / self._unit.name
             self._listener = open_listener(path)
@@ -109,7 +110,7 @@ class Service:
         self._scope = new_scope(self._unit.name, self._paths)
         self._said = _size(self._log)
         self._child, self.leader = spawn(
-            self._spec, mark=self._mark, log=self._log, environment=environment, scope=self._scope
+            spec, mark=self._mark, log=self._log, environment=environment, scope=self._scope
         )
         self._watch(self.leader)
         self._tasks.do(self._follow_launch())

@@ -178,7 +178,7 @@ class Keepalived(Service):
         try:
             await asyncio.to_thread(self._clear_the_way)
             self._feed.open()
-            self._launch({})
+            self._launch(self._spec)
         except (EscadmError, OSError) as error:
             self._tell(Event.EXITED, error.message if isinstance(error, EscadmError) else str(error))
 

@@ -6,7 +6,7 @@ import pytest
 
 from escadm.errors import Failed
 from escadm.paths import Paths
-from escadm.system.secrets import changing, read
+from escadm.system.secrets import changing, hidden, read
 
 
 @pytest.fixture
@@ -36,10 +36,15 @@ def test_variables_do_not_show_themselves(paths: Paths, caplog: pytest.LogCaptur
     assert not caplog.records
 
 
+def test_what_a_command_says_shows_no_secret() -> None:
+    variables = {"ESC_REST_PASSWORD": "hunter2", "ESC_ADMIN_PASSWORD": "hunter22", "API_KEY": "", "ESC_X": "said"}
+    assert hidden("hunter22 and hunter2 were said", variables) == "*** and *** were said"
+
+
 def test_what_is_wrong_with_the_file_is_told_in_the_log(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     write(paths, 'A=1\nexport C=hunter2\nB="hunter2', 0o640)
-    assert plain(read(paths)) == {"A": "1", "B": "hunter2"}
+    assert plain(read(paths, tell=True)) == {"A": "1", "B": "hunter2"}
     assert [each.getMessage() for each in caplog.records] == [
         f"{paths.secrets}:2: this line is no NAME=VALUE: it is passed over",
         f"{paths.secrets}: a quote is not closed: the last value goes on to the end of the file",
