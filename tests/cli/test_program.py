@@ -11,7 +11,9 @@ from escadm import __version__
 from escadm.paths import Paths
 from tests.cli.program import PROGRAM, Outcome, environment, escadm
 
-VERBS = """agent config diff drbd dump ha health lab ovf plan reload restart start status stop switchover version""".split()  # noqa: SIM905
+VERBS = (
+    "agent config diff drbd dump ha health lab ovf plan reload restart start status stop switchover version".split()  # noqa: SIM905
+)
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"]])
