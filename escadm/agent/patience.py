@@ -12,7 +12,7 @@ from escadm.core.health import describe_unit
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import WAITING
 from escadm.core.role import master_units
-from escadm.core.types import Kind, Plan, Role, UnitState, Vrrp
+from escadm.core.types import Kind, Plan, Role, SystemdSpec, UnitState, Vrrp
 from escadm.errors import Failed
 
 ELECTION = 4.0  # advertisement intervals: three, the skew, and a little
@@ -78,7 +78,11 @@ class Patience:
             raise Failed("the start was overtaken by a later stop")
         for name, reason in failures.items():
             if node.state(name) is not UnitState.RUNNING:
-                raise Failed(f"{name} {reason}", f"its output is in {node.paths.log_directory / name}.log")
+                spec = node.stage.units[name].spec
+                place = f"{node.paths.log_directory / name}.log"
+                if isinstance(spec, SystemdSpec):
+                    place = f"the journal: journalctl -u {spec.unit}"
+                raise Failed(f"{name} {reason}", f"its output is in {place}")
 
     def _is_tried(self, scope: frozenset[str]) -> bool:
         """Whether every unit that should be up is, or has failed, or stands on one that has."""

@@ -22,7 +22,7 @@ from escadm.system.run import dismiss
 from escadm.system.scope import new_scope
 from escadm.system.systemd import State
 
-LOOK_AGAIN = 0.2
+LOOK_AGAIN = 0.1
 WATCH_AGAIN = 1.0
 MARGIN = 5.0
 """Seconds by which systemctl is given longer than the unit has: the limit of the unit's life comes first."""
@@ -207,13 +207,12 @@ class SystemdUnit:
         """Why it is not up, for people; ``otherwise`` where systemd does not know of any failure."""
         if state.load in LOADS:
             return LOADS[state.load].format(self._systemd)
-        reason = otherwise
         if not state.is_active and state.result in RESULTS:
-            reason = RESULTS[state.result]
-        elif not state.is_active and (state.result != "success" or _is_crash(state)):
+            return RESULTS[state.result]
+        if not state.is_active and (state.result != "success" or _is_crash(state)):
             code = state.status if state.ended == os.CLD_EXITED else -state.status
-            reason = outcome(code) if state.ended else "could not be started: a command of its unit file failed"
-        return f"{reason} (journalctl -u {self._systemd})"
+            return outcome(code) if state.ended else "could not be started: a command of its unit file failed"
+        return otherwise
 
     # --- stopping ---
 

@@ -1,0 +1,354 @@
+"""A systemd unit as a unit of the agent, with a systemctl of the test's own; the real one is in tests/vm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from escadm.agent.systemd_unit import SystemdUnit
+from escadm.core.lifecycle import Event
+from escadm.core.types import Check, Exec, Kind, Probe, SystemdSpec, Unit
+from escadm.paths import Paths
+from escadm.system import systemd
+from tests.unit.agent.systemctl import Systemd
+from tests.unit.agent.world import QUICK, run, wait_for
+
+STOPPED = "is not active any more: somebody else has stopped it, or it has ended by itself"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
+    made = Systemd(tmp_path / "systemd")
+    monkeypatch.setattr(systemd, "SYSTEMCTL", str(made.program))
+    yield made
+    made.end()
+
+
+class Player:
+    """A driver and what it has posted."""
+
+    def __init__(self, paths: Paths, ready: Probe, check: Check | None) -> None:
+        self.posted: list[tuple[Event, str]] = []
+        self.woken = 0
+        unit = Unit("web", Kind.UNIT, ready=ready, check=check, start_timeout=5.0, stop_timeout=5.0)
+        self.driver = SystemdUnit(unit, SystemdSpec("web.service"), self.post, paths, self.wake)
+
+    def post(self, event: Event, reason: str) -> None:
+        self.posted.append((event, reason))
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    async def hears(self, event: Event) -> str:
+        await wait_for(lambda: event in dict(self.posted), f"{event} among {self.posted}, {self.driver.doubt}")
+        return dict(self.posted)[event]
+
+
+@asynccontextmanager
+async def playing(paths: Paths, ready: Probe = QUICK, check: Check | None = None) -> AsyncIterator[Player]:
+    player = Player(paths, ready, check)
+    try:
+        yield player
+    finally:
+        player.driver.kill()
+        player.driver.kill()
+        await player.hears(Event.GONE)
+        await wait_for(lambda: not player.driver._endings._tasks)
+
+
+def test_start_until_active_and_stop_until_down(paths: Paths, world: Systemd) -> None:
+    async def work() -> None:
+        async with playing(paths) as player:
+            player.driver.start()
+            await player.hears(Event.READY)
+            assert player.driver.leader is not None
+            assert player.driver.leader.pid == int(world.get("MainPID"))
+            assert player.woken
+            await wait_for(lambda: "start --wait" in world.calls)
+            assert world.calls == ["reset-failed", "start", "start --wait"]
+            player.driver.terminate()
+            await player.hears(Event.GONE)
+            assert world.get("ActiveState") == "inactive"
+            assert "--job-mode=replace" in world.calls
+            assert player.posted == [(Event.READY, ""), (Event.GONE, "")]
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("say LoadState not-found; exit 5", "is not installed: systemd knows no unit web.service"),
+        ("say LoadState masked; exit 1", "is masked: `systemctl unmask web.service` lifts that"),
+        ("say ActiveState failed; say Result timeout; exit 1", "took longer than its unit file allows"),
+        (
+            "say ActiveState failed; say Result exit-code; say ExecMainCode 1; say ExecMainStatus 3; exit 1",
+            "exited with code 3",
+        ),
+        (
+            "say ActiveState failed; say Result core-dump; say ExecMainCode 3; say ExecMainStatus 11",
+            "was killed by SIGSEGV",
+        ),
+        (
+            "say ActiveState failed; say Result exit-code; exit 1",
+            "could not be started: a command of its unit file failed",
+        ),
+        (
+            "echo 'Failed to start web: shutting down' >&2; exit 4",
+            "systemctl: exited with code 4: Failed to start web: shutting down",
+        ),
+        ("exit 0", "ended as soon as it was started, or a condition of its unit file does not hold"),
+        (
+            "say ActiveState activating",
+            "ended as soon as it was started, or a condition of its unit file does not hold",
+        ),
+    ],
+)
+def test_why_it_did_not_start(paths: Paths, world: Systemd, script: str, reason: str) -> None:
+    world.script(script)
+
+    async def work() -> None:
+        async with playing(paths) as player:
+            player.driver.start()
+            assert await player.hears(Event.EXITED) == reason
+            assert Event.READY not in dict(player.posted)
+
+    run(work())
+
+
+def test_ready_is_asked_and_so_is_the_check(paths: Paths, world: Systemd) -> None:
+    there = Exec(("test", "-e", str(world.folder / "there")))
+
+    async def work() -> None:
+        async with playing(paths, there, Check(there, interval=0.01, failures=2)) as player:
+            world.has("hold")
+            player.driver.start()
+            await wait_for(lambda: "start" in world.calls)
+            assert player.driver.doubt == "systemd has not started it yet"
+            world.has("hold", wanted=False)
+            await wait_for(lambda: "exited with code 1" in player.driver.doubt)
+            world.has("there")
+            await player.hears(Event.READY)
+            world.has("there", wanted=False)
+            assert "did not pass its check" in await player.hears(Event.CHECK_FAILED)
+
+    run(work())
+
+
+# --- while it runs ----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running(paths: Paths, world: Systemd) -> AsyncIterator[Player]:
+    async with playing(paths) as player:
+        player.driver.start()
+        await player.hears(Event.READY)
+        await wait_for(lambda: "start --wait" in world.calls)
+        yield player
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        ({"ActiveState": "inactive"}, STOPPED),
+        (
+            {"ActiveState": "failed", "Result": "signal", "ExecMainCode": "2", "ExecMainStatus": "9"},
+            "was killed by SIGKILL",
+        ),
+        ({"ActiveState": "deactivating", "ExecMainCode": "2", "ExecMainStatus": "9"}, "was killed by SIGKILL"),
+        ({"ActiveState": "deactivating", "ExecMainCode": "2", "ExecMainStatus": "15"}, STOPPED),
+        ({"ActiveState": "failed", "Result": "watchdog"}, "missed the watchdog of its unit file"),
+        ({"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "1"}, STOPPED),
+    ],
+)
+def test_its_end_is_noticed_with_the_reason(paths: Paths, world: Systemd, says: dict[str, str], reason: str) -> None:
+    async def work() -> None:
+        async with running(paths, world) as player:
+            pid = int(world.get("MainPID"))
+            world.says(**says, MainPID="0")
+            os.kill(pid, signal.SIGKILL)
+            assert await player.hears(Event.EXITED) == reason
+
+    run(work())
+
+
+def test_the_end_of_the_main_process_is_noticed_although_systemctl_is_not(paths: Paths, world: Systemd) -> None:
+    async def work() -> None:
+        async with running(paths, world) as player:
+            pid = int(world.get("MainPID"))
+            os.kill(pid, signal.SIGKILL)  # systemd has not seen it yet
+            await wait_for(lambda: not Path(f"/proc/{pid}").exists() or player.driver.leader)
+            world.says(ActiveState="failed", Result="signal", ExecMainCode="2", ExecMainStatus="9", MainPID="0")
+            assert await player.hears(Event.EXITED) == "was killed by SIGKILL"
+
+    run(work())
+
+
+def another(world: Systemd) -> int:
+    """A new main process."""
+    made = subprocess.Popen(["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"], stdout=subprocess.PIPE, text=True)
+    assert made.stdout is not None
+    pid = int(made.stdout.readline())
+    made.stdout.close()
+    made.wait()
+    world.says(MainPID=str(pid))
+    return pid
+
+
+def test_a_restart_that_somebody_asked_for_is_awaited_and_followed(paths: Paths, world: Systemd) -> None:
+    async def work() -> None:
+        async with running(paths, world) as player:
+            before = int(world.get("MainPID"))
+            world.says(ActiveState="deactivating", MainPID="0", Job="17")
+            os.kill(before, signal.SIGKILL)
+            seen = world.looks
+            await wait_for(lambda: world.looks > seen + 1)
+            pid = another(world)
+            world.says(ActiveState="active", Job="")
+            await wait_for(lambda: player.driver.leader is not None and player.driver.leader.pid == pid)
+            assert player.posted == [(Event.READY, "")]
+            world.says(MainPID="0", ActiveState="inactive")
+            os.kill(pid, signal.SIGKILL)
+            assert await player.hears(Event.EXITED) == STOPPED
+
+    run(work())
+
+
+def test_a_restart_of_systemds_own_is_a_failure(paths: Paths, world: Systemd) -> None:
+    async def work() -> None:
+        async with running(paths, world) as player:
+            before = int(world.get("MainPID"))
+            another(world)
+            world.says(NRestarts="1")
+            os.kill(before, signal.SIGKILL)
+            assert await player.hears(Event.EXITED) == "failed, and systemd has restarted it by itself"
+
+    run(work())
+
+
+def test_systemctl_that_ends_for_reasons_of_its_own_is_started_again(
+    paths: Paths, world: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("escadm.agent.systemd_unit.WATCH_AGAIN", 0.01)
+
+    async def work() -> None:
+        async with running(paths, world) as player:
+            world.has("deaf")
+            await wait_for(lambda: world.calls.count("start --wait") > 2)
+            world.has("deaf", wanted=False)
+            assert player.posted == [(Event.READY, "")]
+
+    run(work())
+
+
+def test_while_systemd_says_nothing_what_was_up_is_up(
+    paths: Paths, world: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("escadm.agent.systemd_unit.WATCH_AGAIN", 0.01)
+
+    async def work() -> None:
+        async with running(paths, world) as player:
+            world.has("mute")
+            os.kill(int(world.get("MainPID")), signal.SIGKILL)
+            await wait_for(lambda: True)
+            assert player.posted == [(Event.READY, "")]
+            world.says(ActiveState="inactive", MainPID="0")
+            world.has("mute", wanted=False)
+            assert await player.hears(Event.EXITED) == STOPPED
+
+    run(work())
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------
+
+
+def test_stopped_in_the_middle_of_its_start(paths: Paths, world: Systemd) -> None:
+    world.has("hold")
+    world.script('up; touch "$D/started"')
+
+    async def work() -> None:
+        async with playing(paths) as player:
+            player.driver.start()
+            await wait_for(lambda: "start" in world.calls)
+            looks = world.looks
+            player.driver.terminate()
+            await wait_for(lambda: world.looks > looks)
+            world.has("hold", wanted=False)  # the start comes after the stop
+            await player.hears(Event.GONE)
+            await wait_for((world.folder / "started").exists)
+            assert world.get("ActiveState") == "inactive"
+            assert Event.READY not in dict(player.posted)
+
+    run(work())
+
+
+def test_a_stop_in_vain_and_then_by_force(paths: Paths, world: Systemd) -> None:
+    async def work() -> None:
+        async with running(paths, world) as player:
+            world.has("stubborn")
+            player.driver.terminate()
+            assert "cannot be stopped" in await player.hears(Event.STOP_FAILED)
+            assert "kill --kill-whom=all" not in world.calls
+            player.driver.kill()
+            await player.hears(Event.GONE)
+            assert "kill --kill-whom=all" in world.calls
+
+    run(work())
+
+
+def test_what_has_ended_is_stopped_without_force(paths: Paths, world: Systemd) -> None:
+    async def work() -> None:
+        async with running(paths, world) as player:
+            player.driver.kill()
+            await player.hears(Event.GONE)
+            assert "kill --kill-whom=all" not in world.calls
+
+    run(work())
+
+
+def test_a_job_that_waits_for_the_agent_does_not_keep_the_agent_waiting(paths: Paths, world: Systemd) -> None:
+    async def work() -> None:
+        async with running(paths, world) as player:
+            world.says(Job="295")
+            player.driver.terminate()
+            await wait_for(lambda: "--job-mode=ignore-dependencies" in world.calls)
+            world.says(Job="")
+            await player.hears(Event.GONE)
+
+    run(work())
+
+
+# --- adoption ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_what_is_active_goes_on(paths: Paths, world: Systemd, ready: bool) -> None:
+    pid = another(world)
+    world.says(ActiveState="active")
+
+    async def work() -> None:
+        async with playing(paths) as player:
+            player.driver.adopt(ready=ready)
+            await wait_for(lambda: player.driver.leader is not None and player.driver.leader.pid == pid)
+            await wait_for(lambda: "start --wait" in world.calls)
+            assert "start" not in world.calls
+            assert player.posted == ([] if ready else [(Event.READY, "")])
+
+    run(work())
+
+
+def test_what_has_ended_meanwhile_is_told(paths: Paths, world: Systemd) -> None:
+    world.says(ActiveState="failed", Result="signal", ExecMainCode="2", ExecMainStatus="11")
+
+    async def work() -> None:
+        async with playing(paths) as player:
+            player.driver.adopt(ready=True)
+            assert await player.hears(Event.EXITED) == "was killed by SIGSEGV"
+
+    run(work())
