@@ -10,31 +10,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from escadm.actions.drbd_source import Say, become_source, knows_peer, wait_for_source
 from escadm.config import read_plan
 from escadm.core.replication import Replica
-from escadm.core.types import DrbdSpec, FilesystemSpec, HostFacts, Plan
+from escadm.core.types import DrbdSpec, HostFacts
 from escadm.errors import Failed, Usage
 from escadm.paths import Paths
 from escadm.render.drbd import render_drbd
 from escadm.system import disk, replication, volume
 from escadm.system.host import Host
 
-WAIT = 60.0
 SETTLES_WITHIN = 4.0
 POLL = 0.25
+WAIT = 60.0
 NEXT = "next: the same on the other node; then, on one of them: escadm drbd init --primary"
-RESTART = "next, on both nodes: escadm restart"
-COPYING = f"{RESTART} (the copy goes on meanwhile: escadm status -v)"
-WAITING = (
-    "next, on the other node once more: escadm drbd init, with which the copy begins. Then, on both: escadm restart"
-)
 FILLED = "next, on the other node: escadm drbd init; it is filled from here. Then, on both: escadm restart"
-DONE = "already done: the data is UpToDate; go on with: escadm restart"
 EXT = ("ext2", "ext3", "ext4")
 
-Say = Callable[[str], None]
 Meter = Callable[[str], disk.Progress]
 
 
@@ -55,11 +48,19 @@ class Leave:
 
 
 def drbd_init(
-    paths: Paths, facts: HostFacts, host: Host, teller: Teller, *, primary: bool, leave: Leave, wait: float = WAIT
+    paths: Paths,
+    facts: HostFacts,
+    host: Host,
+    teller: Teller,
+    *,
+    primary: bool,
+    leave: Leave,
+    wait: float | None = None,
 ) -> str:
     """Prepare this node's disk or, with ``primary``, make this node the source of the first copy; what is next.
 
-    The source waits ``wait`` seconds for its peer. Raises Failed or Usage, with nothing changed, for what is refused.
+    With ``wait``, for so many seconds, a node that has prepared its disk waits until the other one is the source; the
+    source waits for its peer in any case. Raises Failed or Usage, with nothing changed, for what is refused.
     """
     plan = read_plan(paths.config, facts).plan
     if plan.drbd is None:
@@ -72,7 +73,10 @@ def drbd_init(
     if written != render_drbd(plan.drbd, paths).text:
         raise Failed(f"cannot begin: {paths.drbd_res} is not what esc-config.yaml asks for", "escadm reload")
     _refuse_contradictions(plan.drbd, leave, primary=primary)
-    return _become_source(plan, teller.say, wait) if primary else _prepare_disk(plan.drbd, leave, teller)
+    if primary:
+        return become_source(plan, teller.say, WAIT if wait is None else wait)
+    told = _prepare_disk(plan.drbd, leave, teller)
+    return told if wait is None else wait_for_source(teller.say, wait)
 
 
 def _refuse_contradictions(drbd: DrbdSpec, leave: Leave, *, primary: bool) -> None:
@@ -173,17 +177,12 @@ def _up(name: str, done: str, say: Say) -> str:
 def _tell_blank() -> None:
     """Not to a peer that has data: the sync from there has begun, and is not to be held up."""
     end = time.monotonic() + SETTLES_WITHIN
-    while (replica := replication.read_replica()) and not _knows_peer(replica) and time.monotonic() < end:
+    while (replica := replication.read_replica()) and not knows_peer(replica) and time.monotonic() < end:
         time.sleep(POLL)
     if replica is None or replica.disk != "Inconsistent":
         return
     if not replica.is_connected or replica.peer_disk == "Inconsistent":
         volume.mark_blank()
-
-
-def _knows_peer(replica: Replica) -> bool:
-    """Whether the connection is there and the peer has told of its disk, which it does right after it."""
-    return replica.is_connected and replica.peer_disk not in ("DUnknown", "Unknown")
 
 
 # --- an existing file system ---
@@ -218,82 +217,3 @@ def _declare(name: str, say: Say) -> str:
     replication.bring_up()
     say("the volume is up")
     return FILLED
-
-
-# --- then on one ---
-
-
-def _become_source(plan: Plan, say: Say, wait: float) -> str:
-    replica = _wait_for_peer(say, wait)
-    if replica.disk == "UpToDate":
-        replication.allow_syncs()
-        return _complete(plan, replica, say)
-    if replica.peer_disk == "UpToDate":
-        replication.allow_syncs()
-        return DONE
-    if (replica.disk, replica.peer_disk) != ("Inconsistent", "Inconsistent"):
-        raise Failed(
-            f"cannot begin the first copy: the disks are {replica.disk} here and {replica.peer_disk} on the peer",
-            "both must be new (Inconsistent): run escadm drbd init on both first",
-        )
-    here, there = volume.blank_marks()
-    if here and there:
-        volume.skip_first_copy()
-        say("both disks are blank: there is nothing to copy")
-        replication.promote()
-    else:
-        volume.make_primary_source()
-        say("this node is the source; the first copy to the peer has begun")
-    replication.allow_syncs()
-    _make_file_system(plan, say)
-    replication.demote()
-    if here and there:
-        return RESTART
-    return WAITING if there else COPYING
-
-
-def _complete(plan: Plan, replica: Replica, say: Say) -> str:
-    """An earlier run may have ended, with the power cut, before there was a file system."""
-    if "Primary" not in (replica.role, replica.peer_role):
-        replication.promote()
-        _make_file_system(plan, say)
-        replication.demote()
-    elif replica.is_primary:
-        _make_file_system(plan, say)
-    return DONE
-
-
-def _wait_for_peer(say: Say, wait: float) -> Replica:
-    end = time.monotonic() + wait
-    told = False
-    while True:
-        replica = replication.read_replica()
-        if replica is None or replica.disk == "Diskless":
-            raise Failed("cannot begin: the volume is not up here", "begin with: escadm drbd init")
-        if _knows_peer(replica):
-            return replica
-        if not told:
-            say("waiting for the peer to connect")
-            told = True
-        if time.monotonic() > end:
-            raise Failed(
-                f"cannot begin: the peer has not connected within {wait:g} s ({replica.connection})",
-                "run escadm drbd init there, and look at the network between the nodes",
-            )
-        time.sleep(POLL)
-
-
-def _make_file_system(plan: Plan, say: Say) -> None:
-    spec = plan.units["filesystem"].spec
-    device = plan.drbd.device if plan.drbd else ""
-    if not isinstance(spec, FilesystemSpec) or spec.device is None or not _same(spec.device, device):
-        return
-    if found := disk.signature(device):
-        say(f"{device}: keeps the {found} that is on it")
-        return
-    volume.make_file_system(device, spec.fstype)
-    say(f"{device}: {spec.fstype} made")
-
-
-def _same(first: str, second: str) -> bool:
-    return Path(first).resolve() == Path(second).resolve()

@@ -30,7 +30,12 @@ def init(
         bool, typer.Option("--primary", help="Make this node the source of the first copy; after init on both.")
     ] = False,
     wait: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="With --primary: wait for the peer [default: 60].")
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Wait until the other node is the source; with --primary until it is prepared, 60 without this.",
+        ),
     ] = None,
     erase: Annotated[
         str | None, typer.Option(metavar="DISK", help="The disk's name: what is on it may be destroyed.")
@@ -40,19 +45,16 @@ def init(
     ] = None,
 ) -> None:
     """Prepare this node's disk for replication: first on both nodes, then with --primary on one."""
-    from escadm.actions.drbd_init import WAIT, Leave, Teller, drbd_init  # noqa: PLC0415 - pydantic: not for --help
+    from escadm.actions.drbd_init import Leave, Teller, drbd_init  # noqa: PLC0415 - pydantic: not for --help
     from escadm.system.host import Host  # noqa: PLC0415
     from escadm.system.net import host_facts  # noqa: PLC0415
 
-    if wait is not None and not primary:
-        raise Usage("--wait goes with --primary: the first step waits for nobody")
     here = _on_the_machine(context, "prepare a disk", "a disk belongs to the machine")
-    within = WAIT if wait is None else wait
     try:
         with meters() as meter:
             facts, leave = host_facts(here.paths), Leave(erase, keep)
             teller = Teller(say, meter)
-            told = drbd_init(here.paths, facts, Host(), teller, primary=primary, leave=leave, wait=within)
+            told = drbd_init(here.paths, facts, Host(), teller, primary=primary, leave=leave, wait=wait)
     except KeyboardInterrupt:
         complain("interrupted", "type the same again: it goes on from there, or says what to do")
         raise

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from escadm.actions import drbd_init as action
+from escadm.actions import drbd_source
 from escadm.actions.drbd_init import Leave, Teller, drbd_init
 from escadm.config import read_plan
 from escadm.core.replication import Replica
@@ -77,6 +78,7 @@ class Disk:
         self.put(volume, "has_meta_data", lambda: self.meta_data)
         self.put(replication, "read_replica", self.read)
         self.put(action, "POLL", 0.0)
+        self.put(drbd_source, "POLL", 0.0)
         for module, name in (
             (real_disk, "wipe"),
             (volume, "create_meta_data"),
@@ -125,7 +127,7 @@ class Disk:
         return lambda done, whole: None
 
     def init(
-        self, *, primary: bool = False, erase: str | None = None, keep: str | None = None, wait: float = 60.0
+        self, *, primary: bool = False, erase: str | None = None, keep: str | None = None, wait: float | None = None
     ) -> str:
         teller = Teller(self.said.append, self.meter)
         return drbd_init(self.paths, FACTS, Host(), teller, primary=primary, leave=Leave(erase, keep), wait=wait)
@@ -137,7 +139,7 @@ class Disk:
         primary: bool = False,
         erase: str | None = None,
         keep: str | None = None,
-        wait: float = 60.0,
+        wait: float | None = None,
     ) -> str:
         """What is said, and nothing is done."""
         with pytest.raises(kind) as caught:
@@ -324,6 +326,29 @@ def test_a_peer_that_does_not_come(disk: Disk) -> None:
         "cannot begin: the peer has not connected within 0.05 s (StandAlone)\n"
         "  run escadm drbd init there, and look at the network between the nodes"
     )
+
+
+SOURCE_FIRST = "waiting for the other node to become the source: escadm drbd init --primary"
+
+
+@pytest.mark.parametrize(("source", "told"), [(SYNCED, RESTART), (replace(NEW, peer_disk="UpToDate"), THEN)])
+def test_a_prepared_node_waits_for_the_source(disk: Disk, source: Replica, told: str) -> None:
+    disk.replicas = [None, ALONE, NEW, source]
+    assert disk.init(wait=5) == told
+    assert disk.said[-1] == SOURCE_FIRST
+    assert disk.said.count(SOURCE_FIRST) == 1
+    assert disk.done[-1] == "allow_syncs"
+
+
+def test_a_source_that_does_not_come(disk: Disk) -> None:
+    disk.replicas = [None, NEW]
+    with pytest.raises(Failed) as caught:
+        disk.init(wait=0.05)
+    assert str(caught.value) == (
+        "the disk is prepared, and the other node has not become the source within 0.05 s\n"
+        "  run escadm drbd init --primary there"
+    )
+    assert "allow_syncs" not in disk.done
 
 
 def test_first_things_first(disk: Disk) -> None:
