@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from escadm.errors import EscadmError, Failed
 from escadm.system.run import Completed, run
 from tests.vm import cache
+from tests.vm.first_boot import Seed, first_boot_image
 from tests.vm.image import call, image, say
 from tests.vm.machine import LINKS, Machine, Wiring, command_line
 from tests.vm.packages import SIZE, fingerprint, packages
@@ -84,12 +85,20 @@ class Pair:
     """Two machines, ``a`` and ``b``, running and idle: no DRBD, no keepalived, no agent. A context manager.
 
     It starts from a saved state, in seconds. ``boot`` True boots them instead; ``ready`` goes on from where that
-    function has brought them, once for each state of the package. One pair at a time on a machine: a second one waits.
+    function has brought them, once for each state of the package; ``seeds`` lets cloud-init make of them what these
+    ask for, and waits for nothing. One pair at a time on a machine: a second one waits.
     """
 
-    def __init__(self, *, boot: bool = False, ready: Callable[[Pair], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        boot: bool = False,
+        ready: Callable[[Pair], None] | None = None,
+        seeds: Mapping[str, Seed] | None = None,
+    ) -> None:
         self.boot = boot
         self.ready = ready
+        self.seeds = seeds or {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Pair:
@@ -111,6 +120,9 @@ class Pair:
         """Make what is not cached, and start the machines."""
         self._stack.enter_context(cache.locked())
         base = image()
+        if self.seeds:
+            self._start(first_boot_image(base), None)
+            return
         saved = None if self.boot else saved_state(base)
         if self.ready is not None and saved is not None:
             saved = ready_state(base, saved, self.ready)
@@ -126,13 +138,20 @@ class Pair:
         else:
             make_disks(base, directory)
         (directory / "packages").symlink_to(packages() / "disk")
-        self.a, self.b = self.machines = tuple(Machine(wiring, self.supply, base) for wiring in WIRING)
+        for name, seed in self.seeds.items():
+            seed.write(directory / f"{name}.seed")
+        self.a, self.b = self.machines = tuple(
+            Machine(wiring, self.supply, base, seeded=wiring.name in self.seeds) for wiring in WIRING
+        )
         for machine in self.machines:
             self._stack.callback(machine.hang_up)
             machine.switch_on(SAVED if saved else None)
         for machine in self.machines if saved else ():
             machine.go_on()
         for machine in self.machines:
+            if machine.seeded:
+                machine.wait_until_heard()
+                continue
             machine.wait_until_up()
             machine.exec(["date", "--set", f"@{time.time():.3f}"])
 
@@ -218,6 +237,12 @@ def prepare() -> None:
     with cache.locked():
         packages()
         saved_state(image())
+
+
+def prepare_first_boot() -> None:
+    """Make the image of machines that have never booted, if it is not cached yet."""
+    with cache.locked():
+        first_boot_image(image())
 
 
 def make_disks(base: Path, directory: Path) -> None:
