@@ -1,9 +1,11 @@
 import logging
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
+from escadm.core.environment_file import updated
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.secrets import changing, hidden, read
@@ -39,6 +41,15 @@ def test_variables_do_not_show_themselves(paths: Paths, caplog: pytest.LogCaptur
 def test_what_a_command_says_shows_no_secret() -> None:
     variables = {"ESC_REST_PASSWORD": "hunter2", "ESC_ADMIN_PASSWORD": "hunter22", "API_KEY": "", "ESC_X": "said"}
     assert hidden("hunter22 and hunter2 were said", variables) == "*** and *** were said"
+
+
+@pytest.mark.parametrize("value", ["$(id) `id` $HOME", "\"'\\", "a\\\nb\n", " # x ", "!!", "ä€", "\\$", "\r"])
+def test_a_shell_that_sources_the_file_reads_the_same(paths: Paths, value: str) -> None:
+    write(paths, updated("# ours\n", {"ESC_A": value, "ESC_B": "end"}))
+    script = '. "$1"; printf "%s\\0%s" "$ESC_A" "$ESC_B"'
+    done = subprocess.run(["sh", "-euc", script, "sh", paths.secrets], capture_output=True, check=True)
+    assert done.stdout == f"{value}\0end".encode()
+    assert plain(read(paths)) == {"ESC_A": value, "ESC_B": "end"}
 
 
 def test_what_is_wrong_with_the_file_is_told_in_the_log(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
