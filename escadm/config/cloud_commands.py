@@ -33,14 +33,14 @@ def read_commands(value: object, path: Path, findings: Findings) -> list[Command
     commands = []
     for index, each in enumerate(value):
         here: Path = (*path, index)
-        if isinstance(each, list) and each and not any(isinstance(word, dict | list | None) for word in each):
-            commands.append((here, " ".join(str(word) for word in each)))
-            _once(here, [str(word) for word in each], findings)
-        elif isinstance(each, str) and each.strip():
-            commands.append((here, each))
+        words = each if isinstance(each, list) else [each]
+        if any(isinstance(word, dict | list) for word in words):
+            findings.error(here, "a mapping or a list instead of a word", "quote a command that has `: ` in it")
+        elif not isinstance(each, list | str) or None in words or not "".join(str(word) for word in words).strip():
+            findings.error(here, "an empty command or word")
         else:
-            what = "an empty command" if each in (None, [], "") else f"{describe(each)} instead of a command"
-            findings.error(here, what, "quote a command that has `: ` in it" if isinstance(each, dict) else "")
+            commands.append((here, " ".join(str(word) for word in words)))
+            _once(here, [str(word) for word in words], findings)
     return commands
 
 

@@ -6,9 +6,9 @@ cloud-init itself leaves out what it does not understand, and says so in a log a
 from __future__ import annotations
 
 import base64
-import binascii
 import gzip
 import re
+import zlib
 from dataclasses import dataclass
 
 from escadm.config import nodes
@@ -197,7 +197,7 @@ class _Check:
             if encoding not in ENCODED:
                 data = gzip.decompress(data)
             return Embedded(data.decode(), whole)
-        except (binascii.Error, OSError, EOFError, UnicodeDecodeError):
+        except (ValueError, OSError, EOFError, zlib.error):
             self.findings.error(path, f"is not {encoding}")
             return None
 

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from escadm.config import parse_plan
 from escadm.config.edit import set_values
 from escadm.config.model import MODELS
+from escadm.config.user_data import examine_user_data
 from escadm.core.types import HostFacts
-from escadm.errors import EscadmError, InvalidConfig
+from escadm.errors import EscadmError, InvalidConfig, InvalidUserData
 
 ROOT = Path(__file__).parents[3]
 TEXTS = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "etc/samples").glob("*.yaml"))]
+USER_DATA = (ROOT / "etc/user-data/user-data-1").read_text(encoding="utf-8")
 FACTS = HostFacts({}, strict=False)
 KEYS = sorted({key for model in MODELS.values() for key in model.model_fields} | {"tcp", "http", "exec", "timeout"})
 NAMES = ["drbd", "keepalived", "filesystem", "esc_service", "pgsql", "postgres", "web", "web:x", ""]
@@ -34,9 +36,9 @@ changes = st.dictionaries(
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> str:
+def damaged(draw: st.DrawFn, texts: list[str] = TEXTS) -> str:
     """A good file with something cut out of it and something put in."""
-    text = draw(st.sampled_from(TEXTS))
+    text = draw(st.sampled_from(texts))
     start = draw(st.integers(0, len(text)))
     end = draw(st.integers(start, min(len(text), start + 30)))
     return (
@@ -77,3 +79,38 @@ def test_any_characters(text: str) -> None:
 @given(resources)
 def test_any_values(found: dict[str, Any]) -> None:
     look(yaml.safe_dump({"resources": found}, allow_unicode=True))
+
+
+CLOUD = (
+    "runcmd bootcmd write_files network version config ethernets addresses type name subnets address netmask routes "
+    "gateway gateway4 via path content encoding permissions append"
+)
+cloud_keys = st.sampled_from(CLOUD.split())
+cloud_words = st.sampled_from(
+    [1, 2, 24, "static", "physical", "b64", "gz", "/a", "/etc/cloud/cloud.cfg.d/a", "fe80::1%a"]
+)
+cloud_values = st.recursive(
+    scalars | cloud_words, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(cloud_keys, inner, max_size=4)
+)
+
+
+def look_at_user_data(text: str) -> None:
+    try:
+        assert all(each.warning for each in examine_user_data(text, "f", chkconfig=False).warnings)
+    except InvalidUserData as error:
+        assert not all(each.warning for each in error.problems)
+
+
+@given(damaged([USER_DATA]))
+def test_damaged_user_data(text: str) -> None:
+    look_at_user_data(text)
+
+
+@given(st.dictionaries(cloud_keys, cloud_values), cloud_values)
+def test_any_user_data(found: dict[str, Any], network: Any) -> None:
+    files = [
+        {"path": "/etc/cloud/cloud.cfg.d/a.cfg", "content": yaml.safe_dump({"network": network}, allow_unicode=True)},
+        *(found["write_files"] if isinstance(found.get("write_files"), list) else ()),
+    ]
+    text = yaml.safe_dump({**found, "write_files": files}, allow_unicode=True)
+    look_at_user_data(f"#cloud-config\n{text}")
