@@ -33,8 +33,8 @@ class Answers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ping.send_signal(signal.SIGINT)
-        self._ping.wait()
-        self._reader.join()
+        with self._ping:
+            self._reader.join()
 
     def _read(self) -> None:
         assert self._ping.stdout is not None
