@@ -186,8 +186,8 @@ def test_each_library_comes_with_its_licence(unpacked: Path) -> None:
 
 
 def test_a_unit_of_unknown_kind_is_not_left_out_in_silence(tmp_path: Path) -> None:
-    (tmp_path / "esc.sevice").touch()
-    with pytest.raises(ValueError, match=r"systemd/esc\.sevice: no place is known"):
+    (tmp_path / "esc.unit").touch()
+    with pytest.raises(ValueError, match=r"systemd/esc\.unit: no place is known"):
         layout.copy_systemd(tmp_path, tmp_path / "stage")
 
 
