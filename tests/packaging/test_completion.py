@@ -53,9 +53,10 @@ def test_what_is_offered(unpacked: Path, words: list[str], offered: set[str]) ->
 def test_the_names_are_those_of_the_agent(unpacked: Path, tmp_path: Path) -> None:
     published = tmp_path / "run/escadm/status.json"
     published.parent.mkdir(parents=True)
-    names = ["keepalived", "catalog", "$(touch /never)"]
+    names = ["keepalived", "catalog", f"$(touch {tmp_path}/run-by-bash)"]
     published.write_text(json.dumps({"resources": [{"name": name, "state": "running"} for name in names]}, indent=1))
     assert _completed(unpacked, "stop", "", root=tmp_path) == {"keepalived", "catalog"}
+    assert not (tmp_path / "run-by-bash").exists()
 
 
 def test_without_an_agent_those_of_the_configuration(unpacked: Path, tmp_path: Path) -> None:
