@@ -78,11 +78,13 @@ def new_scope(unit: str, paths: Paths, after: Sequence[str] = ()) -> Scope | Non
 def is_launching(pid: int) -> bool:
     """Whether the process has not become the service yet, but still is what puts it into its scope."""
     try:
+        program = Path(f"/proc/{pid}/exe").readlink()
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    ours = words[0] == SYSTEMD_RUN.encode() and f"--slice={SLICE}".encode() in words
-    return ours or words[0] == SETPRIV.encode()
+    if program == Path(SYSTEMD_RUN).resolve():  # the service may be one of its own; it has no words yet at first
+        return words == [b""] or f"--slice={SLICE}".encode() in words
+    return program == Path(SETPRIV).resolve()
 
 
 def why_not_launched(program: str, code: int, said: str) -> str:

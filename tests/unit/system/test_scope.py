@@ -178,13 +178,24 @@ def test_what_cannot_be_executed_says_why(services: Services, program: str, reas
     assert why_not_launched(program, code, services.output) == f"cannot start {program}: {program}: {reason}"
 
 
-def test_while_systemd_has_not_answered_it_is_launching(services: Services) -> None:
-    child, leader = services.start("sleep", "60")
-    assert not is_launching(leader.pid)
+@pytest.mark.parametrize(
+    ("program", "words", "launching"),
+    [
+        ("SYSTEMD_RUN", HERE.around(["true"], None, {}), True),
+        ("SYSTEMD_RUN", ["systemd-run", "--wait", "backup"], False),
+        ("SETPRIV", ["setpriv", "--", "true"], True),
+        ("", HERE.around(["true"], None, {}), False),
+    ],
+)
+def test_while_systemd_has_not_answered_it_is_launching(
+    services: Services, monkeypatch: pytest.MonkeyPatch, program: str, words: list[str], launching: bool
+) -> None:
+    if program:
+        monkeypatch.setattr(scope, program, "/bin/sh")
+    asks = f"import os; os.execv('/bin/sh', {[words[0], '-c', 'echo >there; sleep 60; :', *words[1:]]!r})"
+    child, leader = services.start("python3", "-c", asks, working_directory=str(services.folder))
+    wait_for((services.folder / "there").exists, "the program")
+    assert is_launching(leader.pid) is launching
     child.kill()
     child.wait(LIMIT)
     assert not is_launching(leader.pid)
-    words = HERE.around(["true"], None, {})
-    asks = f"import os; os.execv('/bin/sh', {[words[0], '-c', 'sleep 60; :', *words[1:]]!r})"
-    _, leader = services.start("python3", "-c", asks)
-    wait_for(lambda: is_launching(leader.pid), "the words of systemd-run")
