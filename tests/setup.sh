@@ -8,7 +8,7 @@ PACKAGES=(keepalived drbd-utils iproute2 iputils-ping util-linux mount procps e2
 VM_PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio genisoimage postgresql-client)
 [ -z "${VIRTUAL_MACHINES:-}" ] || PACKAGES+=("${VM_PACKAGES[@]}")
 # what the tests look at the package with; only who sets ALL_TESTS pays for it
-TEST_PACKAGES=(lintian logrotate)
+TEST_PACKAGES=(lintian logrotate systemd)
 [ -z "${ALL_TESTS:-}" ] || PACKAGES+=("${TEST_PACKAGES[@]}")
 
 die() { printf '%s: %s\n' "$(basename "$0")" "$1" >&2; exit 1; }
