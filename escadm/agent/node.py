@@ -46,7 +46,9 @@ class Node:
         self.paths = paths
         self.plan = plan
         self.active = memory.active
+        self.wish: bool | None = None  # ``active`` as it was before the agent's end: what the next one goes by
         self.ending = False
+        self._over = False
         self.down = frozenset(memory.down)
         self.up = frozenset(memory.up)
         self.role = memory.role
@@ -139,11 +141,13 @@ class Node:
 
     async def stop_for_good(self) -> None:
         """Everything down in order, whatever else is asked for meanwhile."""
+        self.wish = self.active
         self.ending, self.active = True, False
         await self.until(self.is_down)
 
     def end(self) -> None:
         """The agent ends in good order: everything is down, and there is nothing to remember."""
+        self._over = True
         if self.link is not None:
             self.link.say()
             self.link.close()
@@ -212,6 +216,8 @@ class Node:
 
     def _turn(self) -> None:
         self._due = False
+        if self._over:
+            return
         make = self._attempts.make
         make("judge what the peer does", self.fence.turn)
         make("take the next steps", self._take_steps)

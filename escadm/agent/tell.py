@@ -88,7 +88,8 @@ def remember_node(node: Node) -> None:
     }
     down, up = tuple(sorted(node.down)), tuple(sorted(node.up))
     history, abandoned = tuple(node.history), node.fence.abandoned
-    save(Memory(node.active, down, up, node.role, node.role_since, units, history, abandoned), node.paths)
+    active = node.active if node.wish is None else node.wish
+    save(Memory(active, down, up, node.role, node.role_since, units, history, abandoned), node.paths)
 
 
 def _leaders(node: Node) -> dict[str, ProcessId | None]:

@@ -25,6 +25,7 @@ resources:
     command: sleep 601
     depend_on: web
 """
+DEAF = """sh -c "trap '' TERM; sleep 601 & wait"\n    stop_timeout: 5"""
 PATIENCE = 20.0
 
 
@@ -193,6 +194,18 @@ def test_what_a_dead_agent_has_left_is_stopped_in_order(agent: Agent, text: str)
     assert not agent.paths.state.exists()
     stopped = [line.split(" ", 2)[2] for line in agent.log.splitlines()[lines:] if ": stopped" in line]
     assert [name for line in stopped if (name := line.split(":")[0]) in pgids] == ["mail", "web"]
+
+
+def test_an_agent_that_dies_in_its_stop_does_not_leave_a_node_that_stays_stopped(agent: Agent) -> None:
+    agent.paths.config.write_text(CONFIG.replace("sleep 601", DEAF))
+    process = agent.start()
+    process.send_signal(signal.SIGTERM)
+    until(lambda: '"state": "stopping"' in agent.paths.state.read_text(), "the stop")
+    agent.end(signal.SIGKILL)
+    agent.start()
+    assert set(agent.pgids) == {"web", "mail"}
+    assert agent.end(signal.SIGUSR1) == 0
+    assert agent.launch("--stop").wait(PATIENCE) == 0
 
 
 def test_an_agent_begins_when_the_stop_of_what_a_dead_one_has_left_is_over(agent: Agent) -> None:
