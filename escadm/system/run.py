@@ -43,6 +43,7 @@ PACKAGES = {
 _unkillable: list[subprocess.Popen[bytes]] = []
 """Children that not even KILL has ended yet (state D), kept to be reaped when they do end."""
 
+OURS_ALONE = ("LANGUAGE", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
@@ -137,9 +138,12 @@ def _text(file: IO[bytes]) -> str:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What every command gets: this process's own, in English, with the folders of the administrator's programs."""
-    result = {**os.environ, **(extra or {}), "LC_ALL": "C.UTF-8"}
-    result.pop("LANGUAGE", None)
+    """What every command gets: this process's own, in English, with the folders of the administrator's programs.
+
+    Not what systemd has given to the agent alone: systemctl would talk to its socket.
+    """
+    ours = {name: value for name, value in os.environ.items() if name not in OURS_ALONE}
+    result = {**ours, **(extra or {}), "LC_ALL": "C.UTF-8"}
     path = result.get("PATH", "/usr/bin:/bin").split(":")
     result["PATH"] = ":".join(path + [folder for folder in SBIN if folder not in path])
     return result

@@ -38,6 +38,13 @@ def test_what_a_command_says_and_its_code() -> None:
     assert done.argv == ("sh", "-c", "cat; echo wrong >&2; exit 3")
 
 
+def test_what_systemd_gave_to_the_agent_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.setenv(name, "1")
+    done = run(["sh", "-c", 'echo "${NOTIFY_SOCKET-unset} ${WATCHDOG_USEC-unset} ${WATCHDOG_PID-unset}"'], timeout=5)
+    assert done.stdout == "unset unset unset\n"
+
+
 def test_the_locale_is_fixed_and_the_environment_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("LANGUAGE", "de")
