@@ -69,19 +69,17 @@ def make_crossed_pair(pair: Pair) -> None:
 
 
 def configure(machine: Machine, *options: str) -> None:
-    """The agent runs, and the machine is told its half of a pair."""
+    """The machine is told its half of a pair."""
     machine.write(PATH, CONFIG)
-    machine.sh("systemctl start esc_service")
     machine.escadm("ha", "set", "--kad_vip=", VIP, "--kad_vif=", "eth0", *options)
     machine.escadm("reload")
 
 
 def begin(pair: Pair) -> None:
-    """The first installation of the volume, a database on it, and the start as a pair."""
+    """The first installation of the volume, a database on it, and the start as a pair, of the agents too."""
     for machine in pair.machines:
         machine.escadm("drbd", "init")
     pair.a.escadm("drbd", "init", "--primary")
-    pair.a.escadm("stop", "pgsql")  # it keeps trying, and would come upon half a database
     pair.a.sh(INITDB, timeout=120)
     for machine in pair.machines:
         machine.escadm("restart", check=False)
