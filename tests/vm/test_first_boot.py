@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,8 @@ PROPERTIES = {
     "gateway": GATEWAY,
     "https_rest": "false",
 }
-LIMIT = 300
+LIMIT = 600
+OUTPUT = "/var/log/cloud-init-output.log"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,29 +71,30 @@ def settled(machine: Machine) -> None:
     assert set(failed) <= {"systemd-networkd-wait-online.service"}
 
 
-def boot(seeds: dict[str, Seed], measured: Measured) -> Pair:
+@contextmanager
+def booted(seeds: dict[str, Seed], measured: Measured) -> Iterator[Pair]:
     """The machines, switched on; the pair is healthy then."""
-    pair = Pair(seeds=seeds)
     begin = time.monotonic()
-    pair.up()
-    try:
-        wait_healthy(pair, LIMIT)
-        measured("power on to Master Healthy", time.monotonic() - begin)
-        for machine in pair.machines:
-            settled(machine)
-    except BaseException:
-        for machine in pair.machines:
-            print(machine.hostname, machine.read("/var/log/cloud-init-output.log"))
-        pair.down()
-        raise
-    return pair
+    with Pair(seeds=seeds) as pair:
+        try:
+            wait_healthy(pair, LIMIT)
+            measured("power on to Master Healthy", time.monotonic() - begin)
+            for machine in pair.machines:
+                settled(machine)
+        except BaseException:
+            for machine in pair.machines:
+                print(machine.hostname, machine.read(OUTPUT))
+            raise
+        yield pair
 
 
 def test_a_nocloud_seed_makes_a_pair_and_does_so_once(measured: Measured) -> None:
     texts = {name: user_data(name) for name in NUMBERS}
-    with boot({name: nocloud(f"node-{name}", text, network(text)) for name, text in texts.items()}, measured) as pair:
+    seeds = {name: nocloud(f"node-{name}", text, network(text)) for name, text in texts.items()}
+    with booted(seeds, measured) as pair:
         done = {machine: first_boot(machine) for machine in pair.machines}
         assert all("blank; meta-data written" in told for told, _ in done.values())
+        assert "both disks are blank: there is nothing to copy" in done[pair.a][0]
         for machine in pair.machines:
             machine.shutdown("reboot")
         for machine in pair.machines:
@@ -103,7 +107,7 @@ def test_a_nocloud_seed_makes_a_pair_and_does_so_once(measured: Measured) -> Non
 
 def first_boot(machine: Machine) -> tuple[str, str]:
     """What the commands have said, and when each of them ended."""
-    said = machine.read("/var/log/cloud-init-output.log") or ""
+    said = machine.read(OUTPUT) or ""
     lines = [
         line for line in said.splitlines() if "cloud-init v." not in line.lower() and not line.startswith("ci-info")
     ]
@@ -119,12 +123,12 @@ def test_user_data_in_an_ovf_environment_makes_a_pair(measured: Measured) -> Non
             assert text.count("systemctl enable --now esc_service") == 1
             text = text.replace("systemctl enable --now esc_service", PRINTED)
         seeds[name] = ovf(text, {**PROPERTIES, "esc_hostname": f"node-{name}"})
-    with boot(seeds, measured) as pair:
+    with booted(seeds, measured) as pair:
         for machine in pair.machines:
             assert machine.sh("hostname").strip() == machine.hostname
             assert machine.sh("systemctl is-enabled esc_service").strip() == "enabled"
             assert machine.sh("stat -c '%a %U' /opt/cisco/esc/esc-config/secrets.env").strip() == "600 root"
-            for log in ("/var/log/cloud-init-output.log", "/var/log/esc/escadm.log"):
+            for log in (OUTPUT, "/var/log/esc/escadm.log"):
                 assert not [
                     value for key, value in PROPERTIES.items() if "password" in key and value in str(machine.read(log))
                 ]
