@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from escadm.agent.adopt import adopt
+from escadm.agent.make import make_driver
+from escadm.agent.memory import Memory, remember
+from escadm.agent.node import Node
 from escadm.agent.systemd_unit import SystemdUnit
-from escadm.core.lifecycle import Event
-from escadm.core.types import Check, Exec, Kind, Probe, SystemdSpec, Unit
+from escadm.core.lifecycle import Event, Life
+from escadm.core.types import Check, Exec, Kind, Probe, SystemdSpec, Unit, UnitState
 from escadm.paths import Paths
 from escadm.system import systemd
 from tests.unit.agent.systemctl import Systemd
-from tests.unit.agent.world import QUICK, run, wait_for
+from tests.unit.agent.world import QUICK, plan, run, status, wait_for
 
 STOPPED = "is not active any more: somebody else has stopped it, or it has ended by itself"
 
@@ -352,3 +357,78 @@ def test_what_has_ended_meanwhile_is_told(paths: Paths, world: Systemd) -> None:
             assert await player.hears(Event.EXITED) == "was killed by SIGSEGV"
 
     run(work())
+
+
+# --- in the node ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def booted(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tree counts as a machine that systemd has booted, and has the unit."""
+    monkeypatch.setattr(Paths, "is_host", True)
+    for module in ("make", "adopt"):
+        monkeypatch.setattr(f"escadm.agent.{module}.is_booted", lambda: True)
+    file = paths.below("/etc/systemd/system/web.service")
+    file.parent.mkdir(parents=True)
+    file.touch()
+
+
+def web(service: str = "web.service", *, startup: bool = True) -> Unit:
+    return Unit("web", Kind.UNIT, spec=SystemdSpec(service), startup=startup, mentioned=True, ready=QUICK)
+
+
+@pytest.mark.usefixtures("booted")
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_systemd_has_started_goes_on_if_it_is_wanted(paths: Paths, world: Systemd, wanted: bool) -> None:
+    pid = another(world)
+    world.says(ActiveState="active")
+
+    async def work() -> None:
+        node = Node(paths, plan(web(startup=wanted)), Memory())
+        adopt(node, Memory())
+        node.wake()
+        if wanted:
+            await wait_for(lambda: node.stage.drivers["web"].leader is not None)
+            await wait_for(lambda: status(paths)["resources"][0]["pgid"] == pid)
+            assert "stop" not in world.calls
+        else:
+            await wait_for(lambda: world.get("ActiveState") == "inactive")
+        await node.stop_for_good()
+        node.end()
+        assert world.get("ActiveState") == "inactive"
+        assert "start" not in world.calls
+
+    run(work())
+
+
+@pytest.mark.usefixtures("booted")
+def test_a_unit_that_the_plan_has_under_another_name_now_is_stopped_by_its_old_one(
+    paths: Paths, world: Systemd
+) -> None:
+    another(world)
+    world.says(ActiveState="active")
+
+    async def work() -> None:
+        life = Life(UnitState.RUNNING, asyncio.get_running_loop().time())
+        memory = Memory(units={"web": remember(web(), life, None, stale=False)})
+        node = Node(paths, plan(web("other.service")), memory)
+        adopt(node, memory)
+        node.wake()
+        await wait_for(lambda: node.state("web") is UnitState.STOPPED)
+        assert world.get("ActiveState") == "inactive"
+        await node.stop_for_good()
+        node.end()
+
+    run(work())
+
+
+def test_without_systemd_it_says_so(paths: Paths) -> None:
+    posted: list[tuple[Event, str]] = []
+
+    async def work() -> None:
+        node = Node(paths, plan(web()), Memory())
+        make_driver(node, web(), lambda event, reason: posted.append((event, reason))).start()
+        node.end()
+
+    run(work())
+    assert posted == [(Event.EXITED, "is a systemd unit, and systemd does not run here: give it a command")]
