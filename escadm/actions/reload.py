@@ -10,8 +10,9 @@ from escadm.core.types import HostFacts, Plan, Problem, RenderedFile, Where
 from escadm.paths import Paths
 from escadm.render.drbd import render_drbd
 from escadm.render.keepalived import render_keepalived
+from escadm.render.networkd import render_networkd
 from escadm.render.template import is_generated
-from escadm.system import drbd, keepalived
+from escadm.system import drbd, keepalived, networkd
 from escadm.system.files import ORIGINAL
 from escadm.system.host import Host
 
@@ -56,10 +57,12 @@ def commit(prepared: Prepared, host: Host) -> list[str]:
 
 
 def render(plan: Plan, paths: Paths) -> tuple[RenderedFile, ...]:
-    """The files of the engines that the plan uses."""
+    """The files of the engines that the plan uses, and what networkd has to know of the virtual address."""
     files = []
     if plan.keepalived is not None:
         files.append(render_keepalived(plan.keepalived, paths))
+        drop_in = networkd.drop_in_for(plan.keepalived.vip_interface, paths)
+        files += [render_networkd(str(drop_in))] if drop_in is not None else []
     if plan.drbd is not None:
         files.append(render_drbd(plan.drbd, paths))
     return tuple(files)
@@ -67,9 +70,12 @@ def render(plan: Plan, paths: Paths) -> tuple[RenderedFile, ...]:
 
 def outdated(plan: Plan, paths: Paths, host: Host) -> tuple[str, ...]:
     """The files that escadm wrote for an engine that the plan no longer uses. What others wrote is theirs."""
-    unused = []
+    unused = networkd.drop_ins(paths)
     if plan.keepalived is None:
         unused.append(paths.keepalived_conf)
+    else:
+        used = networkd.drop_in_for(plan.keepalived.vip_interface, paths)
+        unused = [path for path in unused if used not in (path, None)]
     if plan.drbd is None:
         unused.append(paths.drbd_res)
     return tuple(str(path) for path in unused if is_generated(host.files.read(path) or ""))
@@ -78,7 +84,7 @@ def outdated(plan: Plan, paths: Paths, host: Host) -> tuple[str, ...]:
 def _check(file: RenderedFile, plan: Plan, paths: Paths, facts: HostFacts, host: Host) -> None:
     if file.path == str(paths.keepalived_conf):
         keepalived.check_config(file.text, strict=facts.strict, run=host.run)
-    elif plan.drbd is not None:
+    elif plan.drbd is not None and file.path == str(paths.drbd_res):
         drbd.check_config(file.text, plan.drbd.major, run=host.run)
 
 
