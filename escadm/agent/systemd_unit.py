@@ -18,7 +18,6 @@ from escadm.log import get
 from escadm.paths import Paths
 from escadm.system import systemd
 from escadm.system.process import ProcessId, identify, open_pidfd, outcome, spawn
-from escadm.system.run import dismiss
 from escadm.system.scope import new_scope
 from escadm.system.systemd import State
 
@@ -48,7 +47,7 @@ class SystemdUnit:
     """One incarnation of a systemd unit; see Driver for the contract of its verbs.
 
     That it has ended is said by a ``systemctl start --wait``, and by its main process's end. The former is in a scope
-    that systemd stops after the agent and before the unit: at shutdown the agent stops the unit, in its turn.
+    that systemd stops after the agent and before the unit: at shutdown the agent stops the unit, when its turn comes.
     """
 
     def __init__(self, unit: Unit, spec: SystemdSpec, post: Post, paths: Paths, wake: Callable[[], None]) -> None:
@@ -132,7 +131,7 @@ class SystemdUnit:
 
     def _lead(self, state: State) -> bool:
         """Learn its main process; True if that is news."""
-        before, self.leader = self.leader, identify(state.main_pid) if state.main_pid else None
+        before, self.leader = self.leader, identify(state.main_pid)
         self._wake()
         return self.leader != before
 
@@ -150,14 +149,15 @@ class SystemdUnit:
         while True:
             await self._until_news()
             state = await self._settled()
+            if state.is_active and identify(state.main_pid) == self.leader:  # systemctl has a reason of its own to end
+                await asyncio.sleep(WATCH_AGAIN)
+                state = await self._settled()
             if not state.is_active or state.restarts > self._restarts:
                 again = "failed, and systemd has restarted it by itself"
                 self._post(Event.EXITED, self._why(state, again if state.is_active else STOPPED))
                 return
             if self._lead(state):
                 log.warning("%s: somebody else has restarted %s", self._unit.name, self._systemd)
-            else:  # systemctl has ended for a reason of its own
-                await asyncio.sleep(WATCH_AGAIN)
 
     async def _until_news(self) -> None:
         """Until systemctl says that the unit has ended, or its main process has."""
@@ -217,7 +217,13 @@ class SystemdUnit:
     # --- stopping ---
 
     async def _end(self, limit: float) -> None:
-        """Have systemd stop it, again where a start that was on its way has come after the stop."""
+        """Have systemd stop it, again where a start that was on its way has come after the stop.
+
+        First the watcher goes: should it have no more than begun, its ``start`` would come after the stop as well.
+        """
+        if self._watcher is not None:
+            self._watcher[0].kill()
+            await asyncio.to_thread(self._watcher[0].wait)
         try:
             while True:
                 await asyncio.to_thread(systemd.stop, self._systemd, limit)
@@ -227,8 +233,6 @@ class SystemdUnit:
         except EscadmError as error:
             self._post(Event.STOP_FAILED, error.message)
         else:
-            if self._watcher is not None:
-                dismiss(self._watcher[0])
             self._post(Event.GONE, "")
 
     async def _kill(self) -> None:

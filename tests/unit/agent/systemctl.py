@@ -2,7 +2,8 @@
 
 Files in the folder: ``unit`` holds what ``systemctl show`` prints, ``calls`` the verbs so far. ``start`` waits while
 ``hold`` exists, then does what ``script`` says: shell, with the functions of PROGRAM. ``mute``: systemd does not
-answer; ``stubborn``: the unit cannot be stopped; ``deaf``: ``start --wait`` ends at once.
+answer; ``stubborn``: the unit cannot be stopped; ``deaf``: ``start --wait`` ends at once; ``late``: it takes long to
+begin.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ case "$*" in --job-mode=*) echo "$1" >>"$D/calls"; shift;; esac
 [ "$1" = show ] || echo "$1${2:+ $2}" | sed 's/ web.*//' >>"$D/calls"
 [ -e "$D/mute" ] && { echo "Failed to connect to bus" >&2; exit 1; }
 case "$1 $2" in
-  "start --wait") while [ "$(get ActiveState)" = active ] && [ ! -e "$D/deaf" ]; do sleep 0.01; done;;
+  "start --wait")
+    while [ -e "$D/late" ]; do sleep 0.01; done
+    [ "$(get ActiveState)" = active ] || up
+    echo watching >>"$D/calls"
+    while [ "$(get ActiveState)" = active ] && [ ! -e "$D/deaf" ]; do sleep 0.01; done;;
   start\\ *) while [ -e "$D/hold" ]; do sleep 0.01; done; . "$D/script";;
   stop\\ *) [ -e "$D/stubborn" ] && { sleep 0.2; echo "cannot be stopped" >&2; exit 1; }; down;;
   kill\\ *) rm -f "$D/stubborn"; down failed;;

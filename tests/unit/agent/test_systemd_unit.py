@@ -75,8 +75,8 @@ def test_start_until_active_and_stop_until_down(paths: Paths, world: Systemd) ->
             assert player.driver.leader is not None
             assert player.driver.leader.pid == int(world.get("MainPID"))
             assert player.woken
-            await wait_for(lambda: "start --wait" in world.calls)
-            assert world.calls == ["reset-failed", "start", "start --wait"]
+            await wait_for(lambda: "watching" in world.calls)
+            assert world.calls == ["reset-failed", "start", "start --wait", "watching"]
             player.driver.terminate()
             await player.hears(Event.GONE)
             assert world.get("ActiveState") == "inactive"
@@ -154,7 +154,7 @@ async def running(paths: Paths, world: Systemd) -> AsyncIterator[Player]:
     async with playing(paths) as player:
         player.driver.start()
         await player.hears(Event.READY)
-        await wait_for(lambda: "start --wait" in world.calls)
+        await wait_for(lambda: "watching" in world.calls)
         yield player
 
 
@@ -245,7 +245,7 @@ def test_systemctl_that_ends_for_reasons_of_its_own_is_started_again(
     async def work() -> None:
         async with running(paths, world) as player:
             world.has("deaf")
-            await wait_for(lambda: world.calls.count("start --wait") > 2)
+            await wait_for(lambda: world.calls.count("watching") > 2)
             world.has("deaf", wanted=False)
             assert player.posted == [(Event.READY, "")]
 
@@ -289,6 +289,25 @@ def test_stopped_in_the_middle_of_its_start(paths: Paths, world: Systemd) -> Non
             await wait_for((world.folder / "started").exists)
             assert world.get("ActiveState") == "inactive"
             assert Event.READY not in dict(player.posted)
+
+    run(work())
+
+
+def test_stopped_before_the_watch_has_begun(paths: Paths, world: Systemd) -> None:
+    """A watch by ``start --wait`` starts what it finds stopped."""
+    world.has("late")
+
+    async def work() -> None:
+        async with playing(paths) as player:
+            player.driver.start()
+            await wait_for(lambda: "start --wait" in world.calls)
+            watcher = player.driver._watcher
+            assert watcher is not None
+            player.driver.terminate()
+            await player.hears(Event.GONE)
+            assert watcher[0].returncode == -signal.SIGKILL
+            world.has("late", wanted=False)
+            assert world.get("ActiveState") == "inactive"
 
     run(work())
 
