@@ -144,7 +144,7 @@ class Machine:
 
     def shutdown(self, how: str = "poweroff", timeout: float = 180.0) -> None:
         """systemd stops everything in order, then the power goes off: also for ``reboot``, until it is switched on."""
-        self.exec(["systemctl", how, "--no-block"], check=False)
+        self._ask("guest-exec", path="systemctl", arg=[how], env=ENVIRONMENT)  # who could answer is soon stopped as well
         end = time.monotonic() + timeout
         while self.powered:
             if time.monotonic() > end:
