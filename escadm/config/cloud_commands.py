@@ -12,13 +12,14 @@ Command = tuple[Path, str]
 
 _START = re.compile(
     r"\bservice\s+esc_service\s+(re)?start\b|\bsystemctl\b[^;&|]*\s(start|restart|--now)\s[^;&|]*\besc_service\b"
+    r"|\bsystemctl\b[^;&|]*\besc_service\b[^;&|]*\s--now\b"
     r"|\bescadm\s+(re)?start\b"
 )
 _MERGE = re.compile(r"\bescadm\s+ovf\s+merge\b")
 _RELOAD = re.compile(r"\bescadm\s+reload\b")
 _DRBD = re.compile(r"\bescadm\s+drbd\s+init\b")
 _SYSTEMCTL = re.compile(r"\bsystemctl\b([^;&|]*)")
-_BLOCKING = re.compile(r"\s(?:start|restart|--now|isolate)\s")
+_BLOCKING = re.compile(r"\s(?:start|restart|--now|isolate)(?:\s|$)")
 _FREQUENCIES = ("once", "instance", "always")
 _AFTER_CLOUD_INIT = frozenset({"cloud-init.target", "cloud-final.service", "cloud-final"})
 """What waits for the end of runcmd, which runs inside of cloud-final.service."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 
@@ -15,17 +16,21 @@ Interface = IPv4Interface | IPv6Interface
 Keys = dict[str, object]
 
 _WITH_ADDRESS = ("static", "static6")
+_WITH_NETWORK = ("physical", "bond", "bridge", "vlan")
+_SECTIONS = ("ethernets", "wifis", "bonds", "bridges", "vlans")
 _NOT_A_HOST = "a host needs one between its first and its last"
 
 
 @dataclass
 class Network:
     """The static addresses by interface, and the gateways with the place where each is written; ``dynamic``: there are
-    more addresses, which nobody knows before the boot."""
+    more addresses, which nobody knows before the boot; ``is_asked_for``: there is one, and not only a word that
+    cloud-init shall leave the machine's network alone."""
 
     interfaces: dict[str, list[Interface]] = field(default_factory=dict)
     gateways: list[tuple[Path, Address]] = field(default_factory=list)
     dynamic: bool = False
+    is_asked_for: bool = False
 
     @property
     def addresses(self) -> frozenset[Address]:
@@ -44,14 +49,16 @@ def read_network(value: Keys, findings: Findings) -> Network:
     network = Network()
     settings = _keys(value.get("network"), ("network",), findings)
     version = settings.get("version")
+    network.is_asked_for = bool(settings) and settings.get("config") != "disabled"
     if version == 1:
         for index, each in enumerate(_items(settings.get("config"), ("network", "config"), findings)):
             _device(each, ("network", "config", index), network, findings)
     elif version == 2:
-        path: Path = ("network", "ethernets")
-        for name, each in _keys(settings.get("ethernets"), path, findings).items():
-            _ethernet(name, _keys(each, (*path, name), findings), network, findings)
-    elif settings and settings.get("config") != "disabled":
+        for section in _SECTIONS:
+            path: Path = ("network", section)
+            for name, each in _keys(settings.get(section), path, findings).items():
+                _interfaces(name, _keys(each, (*path, name), findings), (*path, name), network, findings)
+    elif network.is_asked_for:
         findings.error(("network", "version"), f"{describe(version)} instead of 1 or 2", key=True)
     return network
 
@@ -88,9 +95,10 @@ def _device(value: object, path: Path, network: Network, findings: Findings) -> 
         servers = keys.get("address")
         for index, each in enumerate(servers if isinstance(servers, list) else [servers]):
             _address(each, findings.marks.known((*path, "address", index)), findings)
-    if kind != "physical":
+    if kind not in _WITH_NETWORK:
         return
-    _unknown(keys, "physical", path, findings)
+    if kind == "physical":
+        _unknown(keys, "physical", path, findings)
     name = str(keys.get("name") or "")
     if not name:
         findings.error(path, "an interface without a name", "add `name: eth0`")
@@ -107,35 +115,37 @@ def _subnet(name: str, keys: Keys, path: Path, network: Network, findings: Findi
         if here is not None:
             network.interfaces.setdefault(name, []).append(here)
     if "gateway" in keys:
-        _gateway(keys["gateway"], (*path, "gateway"), here, network, findings)
+        _gateway(keys["gateway"], (*path, "gateway"), [here], network, findings)
     for index, each in enumerate(_items(keys.get("routes"), (*path, "routes"), findings)):
         place: Path = (*path, "routes", index)
         route = _keys(each, place, findings)
         _unknown(route, "route", place, findings)
         if "gateway" in route:
-            _gateway(route["gateway"], (*place, "gateway"), here, network, findings)
-        if "netmask" in route:
+            _gateway(route["gateway"], (*place, "gateway"), [here], network, findings)
+        if "netmask" in route and ":" not in str(route.get("network")):
             _prefix(route["netmask"], (*place, "netmask"), findings)
 
 
 # --- version 2 --------------------------------------------------------------------------------------------
 
 
-def _ethernet(name: str, keys: Keys, network: Network, findings: Findings) -> None:
-    path: Path = ("network", "ethernets", name)
+def _interfaces(name: str, keys: Keys, path: Path, network: Network, findings: Findings) -> None:
     network.dynamic |= True in (keys.get("dhcp4"), keys.get("dhcp6"))
-    here = None
+    here: list[Interface] = []
     for index, each in enumerate(_items(keys.get("addresses"), (*path, "addresses"), findings)):
-        here = _interface(each, None, (*path, "addresses", index), findings)
-        if here is not None:
-            network.interfaces.setdefault(name, []).append(here)
+        found = _interface(each, None, (*path, "addresses", index), findings)
+        here += [found] if found is not None else []
+    if here:
+        network.interfaces.setdefault(name, []).extend(here)
     for key in ("gateway4", "gateway6"):
         if key in keys:
             _gateway(keys[key], (*path, key), here, network, findings)
-    for index, each in enumerate(_items(keys.get("routes"), (*path, "routes"), findings)):
-        route = _keys(each, (*path, "routes", index), findings)
+    for index, item in enumerate(_items(keys.get("routes"), (*path, "routes"), findings)):
+        place: Path = (*path, "routes", index)
+        route = _keys(item, place, findings)
         if "via" in route:
-            _gateway(route["via"], (*path, "routes", index, "via"), here, network, findings)
+            on_link = route.get("on-link") is True
+            _gateway(route["via"], (*place, "via"), [] if on_link else here, network, findings)
 
 
 # --- values -----------------------------------------------------------------------------------------------
@@ -192,16 +202,19 @@ def edge_of(interface: Interface) -> str:
     return edges.get(interface.ip, "")
 
 
-def _gateway(value: object, path: Path, here: Interface | None, network: Network, findings: Findings) -> None:
+def _gateway(value: object, path: Path, own: Sequence[Interface | None], network: Network, findings: Findings) -> None:
+    """``own``: the interface's addresses; one of them is in the router's network, unless it is all alone (/32)."""
     gateway = _address(value, path, findings)
     if gateway is None:
         return
     network.gateways.append((path, gateway))
-    if here is None or here.version != gateway.version:
-        return
-    if gateway == here.ip:
+    alike = [each for each in own if each is not None and each.version == gateway.version]
+    around = next((each for each in alike if gateway in each.network), None)
+    if gateway in [each.ip for each in alike]:
         findings.error(path, f"{gateway} is this machine's own address", "name the router")
-    elif gateway not in here.network and not gateway.is_link_local:
+    elif around is not None:
+        if edge := edge_of(ip_interface(f"{gateway}/{around.network.prefixlen}")):
+            findings.error(path, f"{gateway} is {edge} address of {around.network}", "name the router")
+    elif alike and not gateway.is_link_local and all(each.network.num_addresses > 1 for each in alike):
+        here = alike[-1]
         findings.error(path, f"{gateway} is not in {here.network}, the network of {here.ip}", "name its router")
-    elif edge := edge_of(ip_interface(f"{gateway}/{here.network.prefixlen}")):
-        findings.error(path, f"{gateway} is {edge} address of {here.network}", "name the router")

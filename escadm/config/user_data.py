@@ -35,6 +35,8 @@ FOLDER = "/etc/cloud/cloud.cfg.d/"
 PLAIN = "text/plain"
 PACKED = ("gz", "gzip")
 ENCODED = ("b64", "base64")
+_KIND = re.compile(rf"\s*{MAGIC}(?![\w-])", re.IGNORECASE)
+"""The first word of the file, as cloud-init looks for it."""
 BOTH = ("gz+b64", "gzip+b64", "gz+base64", "gzip+base64")
 
 
@@ -75,7 +77,7 @@ def examine_user_data(text: str, file: str, *, chkconfig: bool) -> UserData:
 
 def _first_line(text: str, file: str) -> list[Problem]:
     """What the first line says that the file is. Raises for what is no mapping at all."""
-    line = text.split("\n", 1)[0].strip()
+    line = text.lstrip().split("\n", 1)[0].strip()
     place = Where(file, 1, 1)
     kinds = {
         "content-type:": "is a MIME message of several parts: check each part by itself",
@@ -88,7 +90,7 @@ def _first_line(text: str, file: str) -> list[Problem]:
     for prefix, told in kinds.items():
         if line.lower().startswith(prefix):
             raise InvalidUserData([Problem(place, "", told)])
-    if line == MAGIC:
+    if _KIND.match(text):
         return []
     return [Problem(place, "", f"the first line is not {MAGIC}: cloud-init leaves the whole file out", "begin with it")]
 
@@ -206,15 +208,17 @@ class _Check:
     def _cloud_configuration(self, file: _File, content: Embedded, commands: list[Command]) -> None:
         document = read(content.text, content.whole.file, begin="network:")
         findings = Findings(document.marks, document.problems)
-        self.network = read_network(document.value, findings)
-        self.gateways = [(content.outer(document.marks.value(path)), path_text(path), gateway)
-                         for path, gateway in self.network.gateways]  # fmt: skip
+        network = read_network(document.value, findings)
+        if network.interfaces or network.dynamic:
+            self.network = network
+            self.gateways = [(content.outer(document.marks.value(path)), path_text(path), gateway)
+                             for path, gateway in network.gateways]  # fmt: skip
         self.inner += content.problems([*findings.errors, *findings.warnings])
         path = (*file.place, "path")
         if not file.path.endswith(".cfg"):
             name = file.path.rpartition("/")[2].rpartition(".")[0]
             self.findings.error(path, f"cloud-init reads only *.cfg in {FOLDER}", f"call it {name}.cfg")
-        if document.value.get("network") and not any("net-convert" in text for _, text in commands):
+        if network.is_asked_for and not any("net-convert" in text for _, text in commands):
             message = "cloud-init has configured the network already when it writes this"
             self.findings.warn(
                 path, message, "let the first command of runcmd apply it: cloud-init devel net-convert …"

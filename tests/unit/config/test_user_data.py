@@ -103,6 +103,65 @@ def test_content_that_is_not_what_it_says() -> None:
     assert "f:5:12: write_files[0].content: is not gzip+b64" in found
 
 
+NETWORKS = {
+    "two addresses, the router beside the first": """
+      version: 2
+      ethernets: {eth0: {addresses: [172.16.0.1/24, 10.0.0.5/24], gateway4: 172.16.0.254}}""",
+    "a router outside, on the same wire": """
+      version: 2
+      ethernets: {eth0: {addresses: [172.16.0.1/24], routes: [{to: 0.0.0.0/0, via: 10.9.0.1, on-link: true}]}}""",
+    "an address without a network": """
+      version: 1
+      config:
+      - {type: physical, name: eth0, subnets: [{type: static, address: 172.16.0.1/32, gateway: 10.9.0.1}]}
+      - {type: physical, name: eth1, subnets: [{type: static, address: 172.16.0.3/24}]}""",
+    "the nodes are on a bond": """
+      version: 2
+      ethernets: {eth0: {addresses: [10.0.0.5/24]}, eth1: {}, eth2: {}}
+      bonds: {bond0: {interfaces: [eth1, eth2], addresses: [172.16.0.1/24]}}""",
+    "the nodes are on a VLAN": """
+      version: 1
+      config:
+      - {type: physical, name: eth0, subnets: [{type: static, address: 10.0.0.5/24}]}
+      - {type: vlan, name: eth0.7, vlan_link: eth0, vlan_id: 7, subnets: [{type: static, address: 172.16.0.1/24}]}""",
+    "a route of IPv6": """
+      version: 1
+      config:
+      - type: physical
+        name: eth0
+        subnets:
+        - {type: static, address: 172.16.0.1/24}
+        - type: static6
+          address: 2001:db8::5/64
+          routes: [{network: '2001:db8:9::', netmask: 48, gateway: 2001:db8::1}]""",
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize(
+    "other",
+    ["", "- path: /etc/cloud/cloud.cfg.d/99-off.cfg\n  content: 'network: {config: disabled}'\n"],
+    ids=["alone", "with a word that changes nothing"],
+)
+def test_a_network_that_works_is_good(network: str, other: str) -> None:
+    head, rest = GOOD.split("    network:\n", 1)
+    text = f"{head}    network:{network}\n- path: {CONFIG}{rest.split(CONFIG, 1)[1]}"
+    text = text.replace("- 172.16.0.0", "- 172.16.0.1").replace("- 172.16.1.0", "- 172.16.0.2")
+    text = text.replace("vip: 172.16.2.0", "vip: 172.16.0.9").replace("runcmd:\n", f"{other}runcmd:\n", 1)
+    assert said(text) == []
+
+
+def test_a_network_that_is_left_to_others_need_not_be_put_into_effect() -> None:
+    off = "- path: /etc/cloud/cloud.cfg.d/99-off.cfg\n  content: 'network: {config: disabled}'\n"
+    small = SMALL.replace("ENCODING", "text/plain").replace("CONTENT", "'resources: {}'")
+    assert said(f"{small}{off}runcmd: [escadm start]\n") == []
+
+
+@pytest.mark.parametrize("first", ["\n\n#cloud-config", "#cloud-config # node 1", "#Cloud-Config"])
+def test_the_first_word_is_found_as_cloud_init_does_it(first: str) -> None:
+    assert said(GOOD.replace("#cloud-config", first, 1)) == []
+
+
 def test_chkconfig_where_there_is_one() -> None:
     text = GOOD.replace("systemctl enable --now esc_service", "chkconfig esc_service on && service esc_service start")
     assert said(text, chkconfig=True) == []
