@@ -15,7 +15,9 @@ from escadm.core.types import ChangeClass, HostFacts, Plan, Problem
 from escadm.errors import EscadmError, InvalidConfig
 from escadm.paths import Paths
 from escadm.system import disk
+from escadm.system.control import UNIT
 from escadm.system.files import write_atomically
+from escadm.system.systemd import enabled_units, unit_exists
 
 KEEPALIVED_KEYS = (
     "vip",
@@ -68,7 +70,10 @@ def change(paths: Paths, facts: HostFacts, wanted: Mapping[KeyPath, object], dry
     written = not dry_run and before != after and write_atomically(paths.config, after)
     old_plan = _plan_or_none(before, file, facts)
     is_first = _has_no_meta_data(paths, old_plan, plan.plan)
-    steps = _next_steps(old_plan, plan.plan, is_first=is_first) if changes else ()
+    steps: tuple[str, ...] = ()
+    if changes:
+        effect, network = _next_steps(old_plan, plan.plan, is_first=is_first), _network_step(old_plan, plan.plan)
+        steps = (*effect, *_boot_step(paths), *network)
     return HaSetResult(changes, diff, written, steps, plan.warnings)
 
 
@@ -92,7 +97,7 @@ def _has_no_meta_data(paths: Paths, old: Plan | None, new: Plan) -> bool:
 
 
 def _next_steps(old: Plan | None, new: Plan, *, is_first: bool) -> tuple[str, ...]:
-    """What brings the change into effect, by its class; and what a new virtual address needs of the network."""
+    """What brings the change into effect, by its class."""
     differences = classify(old, new) if old is not None else ()
     kinds = {each.kind for each in differences}
     if is_first:
@@ -103,10 +108,21 @@ def _next_steps(old: Plan | None, new: Plan, *, is_first: bool) -> tuple[str, ..
         steps = ("the same escadm ha set on the other node", *PAIRED_STEPS)
     else:
         steps = ("escadm reload", "run the same on the other node")
+    return steps
+
+
+def _boot_step(paths: Paths) -> tuple[str, ...]:
+    """What makes the node begin with the machine, where systemd has the unit and does not start it."""
+    is_due = unit_exists(UNIT, paths) and UNIT not in enabled_units(paths)
+    return (f"systemctl enable {UNIT.removesuffix('.service')}, on both",) if is_due else ()
+
+
+def _network_step(old: Plan | None, new: Plan) -> tuple[str, ...]:
+    """What a new virtual address needs of the network."""
     vip = new.keepalived.vip if new.keepalived else None
     if vip is None or (old is not None and old.keepalived is not None and old.keepalived.vip == vip):
-        return steps
-    return (*steps, f"add the virtual address {vip} to the allowed address pairs of both machines")
+        return ()
+    return (f"add the virtual address {vip} to the allowed address pairs of both machines",)
 
 
 def _at(value: object, path: KeyPath) -> object:

@@ -29,12 +29,15 @@ from escadm.system.net import has_address
 from escadm.system.process import ProcessId, command_name, identify, is_alive, kill
 from escadm.system.run import run
 from escadm.system.scope import is_launching
+from escadm.system.systemd import is_booted, state, stop
 
 SETTLE = 0.02
 SETTLE_LOSS = 0.05
 FIT = "0\n"
 UNFIT = "-254\n"
 LEAVES_WITHIN = 3.0
+FOREIGN = "keepalived.service"
+FOREIGN_LIMIT = 30.0
 REMARK = re.compile(r'INSTANCE "[^"]*" MASTER_RX_LOWER_PRI \d+')
 """Said when two masters have met and this one stays; VRRP has settled that already."""
 LINE = re.compile(r'INSTANCE "(?P<name>[^"]*)" (?P<state>[A-Z]+)(?: \d+)?')
@@ -183,7 +186,8 @@ class Keepalived(Service):
             self._tell(Event.EXITED, error.message if isinstance(error, EscadmError) else str(error))
 
     def _clear_the_way(self) -> None:
-        """Nobody else's keepalived may sit on our pid files, or ours would end at once with exit code 0.
+        """Nobody else's keepalived may sit on our pid files, or ours would end at once with exit code 0, nor run as a
+        unit of its own, with the same file.
 
         The VRRP child of a keepalived that was killed lives on for up to a second and then leaves cleanly.
         """
@@ -194,6 +198,9 @@ class Keepalived(Service):
                     _wait_for_end(other.pid)
                     kill([other])
             path.unlink(missing_ok=True)
+        if self._paths.is_host and is_booted() and state(FOREIGN).main_pid:
+            log.warning("%s runs: stopped, as keepalived is run by escadm here", FOREIGN)
+            stop(FOREIGN, FOREIGN_LIMIT)
         if not self._paths.fitness.exists():
             write_fitness(self._paths, fit=True)
 

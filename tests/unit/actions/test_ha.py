@@ -83,6 +83,19 @@ def test_a_node_without_a_file_becomes_one_of_a_pair(paths: Paths) -> None:
     assert result.warnings == ()
 
 
+def test_the_start_with_the_machine_is_named_until_it_is_so(paths: Paths) -> None:
+    step = "systemctl enable esc_service, on both"
+    assert step not in ha_set(paths, HERE, SEED).next_steps
+    unit = paths.below("/usr/lib/systemd/system/esc_service.service")
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\n")
+    assert step in ha_set(paths, HERE, HaOptions(kad_vri="7")).next_steps
+    link = paths.below("/etc/systemd/system/multi-user.target.wants/esc_service.service")
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/usr/lib/systemd/system/esc_service.service")
+    assert step not in ha_set(paths, HERE, HaOptions(kad_vri="8")).next_steps
+
+
 @pytest.mark.parametrize(("found", "is_first"), [("drbd", False), ("", True), ("ext4", True), (None, True)])
 def test_a_volume_that_is_there_needs_no_first_installation(
     paths: Paths, found: str | None, is_first: bool, monkeypatch: pytest.MonkeyPatch
