@@ -144,7 +144,8 @@ class Machine:
 
     def shutdown(self, how: str = "poweroff", timeout: float = 180.0) -> None:
         """systemd stops everything in order, then the power goes off: also for ``reboot``, until it is switched on."""
-        self._ask("guest-exec", path="systemctl", arg=[how], env=ENVIRONMENT)  # who could answer is soon stopped as well
+        # who could tell how that went is soon stopped as well
+        self._ask("guest-exec", path="systemctl", arg=[how], env=ENVIRONMENT)
         end = time.monotonic() + timeout
         while self.powered:
             if time.monotonic() > end:
