@@ -24,6 +24,7 @@ down() {
 shift
 case "$*" in --job-mode=*) echo "$1" >>"$D/calls"; shift;; esac
 [ "$1" = show ] || echo "$1${2:+ $2}" | sed 's/ web.*//' >>"$D/calls"
+[ "$1" = show ] && echo >>"$D/looks"
 [ -e "$D/mute" ] && { echo "Failed to connect to bus" >&2; exit 1; }
 case "$1 $2" in
   "start --wait")
@@ -34,7 +35,7 @@ case "$1 $2" in
   start\\ *) while [ -e "$D/hold" ]; do sleep 0.01; done; . "$D/script";;
   stop\\ *) [ -e "$D/stubborn" ] && { sleep 0.2; echo "cannot be stopped" >&2; exit 1; }; down;;
   kill\\ *) rm -f "$D/stubborn"; down failed;;
-  show\\ *) cat "$D/unit"; echo >>"$D/looks";;
+  show\\ *) cat "$D/unit";;
 esac
 """
 
