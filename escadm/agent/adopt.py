@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from logging import INFO, WARNING
 
 from escadm.agent.driver import Driver, Post
 from escadm.agent.journal import iso
@@ -50,7 +51,8 @@ def _adopt_strays(node: Node, memory: Memory) -> None:
     found = leaders(mark_prefix(node.paths), unwritten)
     for name, leader in found.items():
         if name not in known:
-            log.warning("%s: found running (pid %d), not written down by the last agent", name, leader.pid)
+            level = INFO if ":" in name else WARNING  # what only asks or watches is never written down
+            log.log(level, "%s: found running (pid %d), not written down by the last agent", name, leader.pid)
             _try(node, _stray(node, name, leader, fresh=bool(memory.units)))
     for name in set(unwritten.values()) - found.keys():
         for leaderless in filter(None, map(identify, sorted(scoped[name])[:1])):

@@ -283,9 +283,12 @@ def test_child_with_a_session_of_its_own_is_not_the_leader(past: Past, known: bo
     run(work())
 
 
-def test_command_that_still_asked_is_swept(past: Past) -> None:
+@pytest.mark.parametrize("name", ["pgsql:check", "pgsql:watch"])
+def test_command_that_still_asked_is_swept_and_nothing_to_warn_of(
+    past: Past, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def work() -> None:
-        leader, asking = past.running(PGSQL), past.process(unit("pgsql:check"))
+        leader, asking = past.running(PGSQL), past.process(unit(name))
         async with successor(past, plan(PGSQL)) as node:
             await wait_for(lambda: not is_alive(asking))
             await settled(node)
@@ -293,6 +296,7 @@ def test_command_that_still_asked_is_swept(past: Past) -> None:
             assert [each["name"] for each in status(past.paths)["resources"]] == ["pgsql"]
 
     run(work())
+    assert "WARNING" not in caplog.text
 
 
 # --- without a process, and keepalived ------------------------------------------------------------------------------
