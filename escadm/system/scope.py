@@ -19,7 +19,8 @@ from escadm.paths import Paths
 from escadm.system.systemd import is_booted
 
 SLICE = "esc.slice"
-AGENT = "esc_service.service"
+AGENT = "esc_service.service esc_stop.service"
+"""Who stops what the scopes hold, in order: when the machine goes down, systemd has to wait for that."""
 SYSTEMD_RUN = "/usr/bin/systemd-run"
 SETPRIV = "/usr/bin/setpriv"
 ENV = "/usr/bin/env"

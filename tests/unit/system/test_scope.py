@@ -53,7 +53,7 @@ def test_the_command_line() -> None:
         "--collect",
         "--slice=esc.slice",
         "--unit=esc-pgsql-0123abcd.scope",
-        "--property=Before=esc_service.service",
+        "--property=Before=esc_service.service esc_stop.service",
         "--property=After=db.service",
     } <= set(options)
     behind = ["/usr/bin/setpriv", "--reuid=26", "--regid=27", "--groups=27,100", "--"]
