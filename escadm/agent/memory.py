@@ -1,6 +1,8 @@
 """What the next agent has to know when this one is killed: /run/escadm/state.json, and how it is read back.
 
-The file is rewritten at each change. It holds no secrets: a definition is remembered by its fingerprint.
+The file is rewritten at each change. It holds no secrets: a definition is remembered by its fingerprint. The next agent
+may be of another version, a later or an earlier one: it passes over what it does not know, and takes a definition for
+the same one where a field that only one of them has is at its default.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from escadm.core.lifecycle import Life
@@ -58,8 +60,23 @@ class Memory:
 
 
 def fingerprint(unit: Unit) -> str:
-    """Equal for definitions under which a process may go on (see Unit.same_process)."""
-    return hashlib.sha256(repr((unit.kind.value, unit.spec)).encode()).hexdigest()[:16]
+    """Equal for definitions under which a process may go on (see Unit.same_process), in every version."""
+    return hashlib.sha256(repr((unit.kind.value, _described(unit.spec))).encode()).hexdigest()[:16]
+
+
+def _described(value: object) -> object:
+    """What a definition says; what is at its default says nothing."""
+    if isinstance(value, tuple):
+        return tuple(map(_described, value))
+    if not is_dataclass(value):
+        return value
+    said = [(each, getattr(value, each.name)) for each in fields(value) if each.compare]
+    told = [(each.name, _described(found)) for each, found in said if found != _default(each)]
+    return type(value).__name__, sorted(told)
+
+
+def _default(one: Field[Any]) -> object:
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def remember(unit: Unit, life: Life, leader: ProcessId | None, *, stale: bool) -> UnitMemory:
@@ -118,7 +135,7 @@ def load(paths: Paths) -> Memory:
             role=Role(document["role"]) if document["role"] else None,
             role_since=document["role_since"],
             units=units,
-            history=tuple(RoleChange(**change) for change in document["history"]),
+            history=tuple(RoleChange(**_known(RoleChange, change)) for change in document["history"]),
             abandoned=str(document.get("abandoned", "")),
         )
     except FileNotFoundError:
@@ -129,7 +146,11 @@ def load(paths: Paths) -> Memory:
 
 
 def _unit(data: dict[str, Any]) -> UnitMemory:
-    life = Life(**{**data["life"], "state": UnitState(data["life"]["state"])})
-    leader = ProcessId(**data["leader"]) if data["leader"] else None
+    life = Life(**{**_known(Life, data["life"]), "state": UnitState(data["life"]["state"])})
+    leader = ProcessId(**_known(ProcessId, data["leader"])) if data["leader"] else None
     typed = {"kind": Kind(data["kind"]), "needs": tuple(data["needs"]), "life": life, "leader": leader}
-    return UnitMemory(**{**data, **typed})
+    return UnitMemory(**{**_known(UnitMemory, data), **typed})
+
+
+def _known(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    return {each.name: data[each.name] for each in fields(kind) if each.name in data}

@@ -2,14 +2,14 @@
 
 import json
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from escadm.agent.memory import Memory, UnitMemory, fingerprint, load, remember, restore_unit, save
 from escadm.core.lifecycle import Life
-from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, Unit, UnitState
+from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, SystemdSpec, Unit, UnitState
 from escadm.paths import Paths
 from escadm.system.process import ProcessId
 from tests.unit.agent.world import state_file
@@ -47,6 +47,17 @@ def test_round_trip_of_what_has_no_process(paths: Paths) -> None:
     assert load(paths) == memory
 
 
+def test_what_a_later_version_has_written_down_besides_is_passed_over(paths: Paths) -> None:
+    memory = memory_of(remember(UNIT, Life(UnitState.RUNNING, 12.5), LEADER, stale=False))
+    save(memory, paths)
+    document = json.loads(paths.state.read_text())
+    unit = document["units"]["pgsql"]
+    for each in (document, document["history"][0], unit, unit["life"], unit["leader"]):
+        each["of_a_later_version"] = 1
+    paths.state.write_text(json.dumps(document))
+    assert load(paths) == memory
+
+
 def test_file_is_for_root_alone_and_without_secrets(paths: Paths) -> None:
     save(memory_of(remember(UNIT, Life(), LEADER, stale=False)), paths)
     assert paths.state.stat().st_mode & 0o777 == 0o600
@@ -74,10 +85,8 @@ def spoilt() -> dict[str, object]:
         "units.pgsql": 7,
         "units.pgsql.kind": "spaceship",
         "units.pgsql.life": {"state": "asleep"},
-        "units.pgsql.life.of_a_later_version": 1,
         "units.pgsql.leader": {"pid": 1},
         "units.pgsql.needs": None,
-        "units.pgsql.of_a_later_version": 1,
     }
 
 
@@ -122,6 +131,26 @@ def test_fingerprint_is_that_of_the_process() -> None:
     for spec in (replace(SPEC, argv=("other",)), replace(SPEC, environment=()), replace(SPEC, user="pgsql")):
         assert fingerprint(UNIT) != fingerprint(replace(UNIT, spec=spec))
     assert "hunter2" not in fingerprint(UNIT)
+    guess = Unit("web", Kind.UNIT, spec=SystemdSpec("web.service", implied=True))
+    assert fingerprint(guess) == fingerprint(replace(guess, spec=SystemdSpec("web.service")))
+
+
+@dataclass(frozen=True, slots=True)
+class Later(ProcessSpec):
+    """That of a later version."""
+
+    nice: int = 0
+    limits: tuple[str, ...] = field(default_factory=tuple)
+
+
+Later.__name__ = ProcessSpec.__name__
+
+
+def test_fingerprint_is_that_of_a_version_with_more_to_say() -> None:
+    later = Later(SPEC.argv, environment=SPEC.environment, stop_signal=SPEC.stop_signal)
+    assert fingerprint(replace(UNIT, spec=later)) == fingerprint(UNIT)
+    assert fingerprint(replace(UNIT, spec=replace(later, nice=5))) != fingerprint(UNIT)
+    assert fingerprint(replace(UNIT, spec=replace(later, limits=("nofile",)))) != fingerprint(UNIT)
 
 
 def test_unchanged_definition_goes_on_by_the_plan() -> None:
