@@ -215,14 +215,15 @@ def test_an_upgrade_that_goes_on_or_back_touches_nothing(systemd: Systemd, call:
     assert (done.returncode, done.stderr, systemd.calls) == (0, "", [])
 
 
-def test_an_upgrade_replaces_the_agent_and_nothing_else(systemd: Systemd, tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [0, 1], ids=["it ends", "it has just ended by itself"])
+def test_an_upgrade_replaces_the_agent_and_nothing_else(systemd: Systemd, tmp_path: Path, code: int) -> None:
     killed = shlex.quote(str(tmp_path / "killed"))
     systemd.answer(
         "systemctl",
         f"""case "$*" in
         *=ActiveState*) echo active ;;
         *=MainPID*) if [ -e {killed} ]; then echo 200; else echo 100; fi ;;
-        kill*) touch {killed} ;;
+        kill*) touch {killed}; exit {code} ;;
         esac""",
     )
     done = systemd.run("postinst", "configure", "0.1.0")
