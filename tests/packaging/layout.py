@@ -11,6 +11,8 @@ from tests.man_pages import roff
 
 UNITS = (".service", ".slice", ".socket", ".target", ".path", ".timer", ".mount")
 FILES = Path(__file__).parent / "files"
+OTHERS_FOLDERS = ("logrotate.d", "needrestart")
+"""Folders of ``etc/`` that go below /etc, where other programs look for what concerns them."""
 
 
 def copy_programs(stage: Path) -> None:
@@ -51,12 +53,10 @@ def _systemd_place(inner: Path) -> str:
 
 def copy_configuration(etc: Path, stage: Path) -> None:
     """What an administrator may change (all of it conffiles), and the examples."""
-    for source in _files(etc / "logrotate.d"):
-        place(source, stage / "etc/logrotate.d" / source.name)
     for source in _files(etc):
         inner = source.relative_to(etc)
-        if inner.parts[0] != "logrotate.d":
-            place(source, stage / "usr/share/doc/escadm/examples" / inner)
+        below = "etc" if inner.parts[0] in OTHERS_FOLDERS else "usr/share/doc/escadm/examples"
+        place(source, stage / below / inner)
 
 
 def conffiles(stage: Path) -> str:

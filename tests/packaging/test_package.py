@@ -168,7 +168,9 @@ def test_everything_is_at_its_place(unpacked: Path) -> None:
         "usr/share/bash-completion/completions/escadm",
         "usr/share/doc/escadm/copyright",
     }
-    assert (unpacked / "DEBIAN/conffiles").read_text() == "/etc/logrotate.d/escadm\n"
+    assert (unpacked / "DEBIAN/conffiles").read_text() == (
+        "/etc/logrotate.d/escadm\n/etc/needrestart/conf.d/escadm.conf\n"
+    )
     assert {name.partition("/")[0] for name in files} == {"usr", "etc", "DEBIAN"}
 
 
@@ -215,6 +217,18 @@ def test_logrotate_takes_the_services_logs_and_leaves_the_agents(unpacked: Path,
     assert (logs / "escmanager.log").read_text() == "later\n"
     left = {path.name for path in logs.iterdir()}
     assert left == {"escadm.log", "escmanager.log", "escmanager.log.1", "e.log", "e.log.1"}
+
+
+def test_needrestart_leaves_our_units_alone(unpacked: Path) -> None:
+    """As it reads its configuration: a fragment of Perl about %nrconf."""
+    script = """our %nrconf; do $ARGV[0] or die $@ || $!;
+        my %told = %{$nrconf{override_rc}};
+        for my $unit (qw(esc_service.service esc_stop.service keepalived.service)) {
+            print "$unit $told{$_}\n" for grep { $unit =~ $_ } keys %told;
+        }"""
+    file = unpacked / "etc/needrestart/conf.d/escadm.conf"
+    done = subprocess.run(["perl", "-e", script, file], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("esc_service.service 0\nesc_stop.service 0\n", "")
 
 
 def test_logrotates_own_check(unpacked: Path) -> None:
