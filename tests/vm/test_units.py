@@ -1,0 +1,152 @@
+"""Services below a real systemd: what runs in scopes, and Debian's own PostgreSQL unit on the replicated volume."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import yaml
+
+from tests.vm.conftest import Measured
+from tests.vm.machine import Machine
+from tests.vm.pair import Pair
+from tests.vm.replicated import DATA, PATH, Scene, wait_healthy
+
+UNIT = "postgresql@15-main.service"
+CLUSTER = "/etc/postgresql/15/main"
+PGSQL = {
+    "unit": UNIT,
+    "ready": {"exec": ["runuser", "-u", "postgres", "--", "psql", "-qAtXc", "select 1"]},
+    "check": {"tcp": 5432},
+}
+STRAYS = """\
+import os, time
+for _ in range(2):
+    if os.fork() == 0:
+        os.setsid()
+        os.execve("/bin/sleep", ["sleep", "1001"], {})
+time.sleep(1002)
+"""
+
+
+@pytest.fixture
+def scene(ready: Pair) -> Scene:
+    """A pair whose database is the unit that its package brings, on either node with the same cluster."""
+    for machine in ready.machines:
+        machine.escadm("stop", "pgsql")
+    primary = next(machine for machine in ready.machines if machine.role == "MASTER")
+    primary.sh(f"pg_createcluster 15 main -d {DATA} && echo \"listen_addresses = '*'\" >>{CLUSTER}/postgresql.conf")
+    archive = primary.sh(f"tar -C / -cz {CLUSTER[1:]} | base64")
+    ready.other(primary).write("/srv/cluster", archive)
+    ready.other(primary).sh("base64 -d /srv/cluster | tar -C / -xz && systemctl daemon-reload")
+    for machine in ready.machines:
+        document = yaml.safe_load(machine.read(PATH) or "")
+        document["resources"]["pgsql"] = PGSQL
+        document["resources"]["mona"] = {"command": ["python3", "-c", STRAYS], "user": "nobody", "stop_timeout": 5}
+        machine.write(PATH, yaml.safe_dump(document))
+        machine.escadm("reload", check=False)
+        machine.escadm("start", "pgsql", check=False)  # the standby says that it waits for the role
+    return Scene(ready)
+
+
+def show(machine: Machine, name: str) -> str:
+    return machine.sh(f"systemctl show --value --property={name} {UNIT}").strip()
+
+
+def pgid(machine: Machine, name: str) -> int:
+    found = next(each for each in machine.status()["resources"] if each["name"] == name)
+    assert found["state"] == "running"
+    return int(found["pgid"])
+
+
+def of_the_services(machine: Machine) -> dict[str, list[int]]:
+    """The processes below esc.slice by the resource, what only watches a unit left out."""
+    script = "cd /sys/fs/cgroup/esc.slice && for each in esc-*.scope; do echo $each $(cat $each/cgroup.procs); done"
+    found = {}
+    for line in machine.sh(script, check=False).splitlines():
+        scope, *pids = line.split()
+        if ":watch" not in scope and pids:
+            found[scope.rpartition("-")[0].removeprefix("esc-")] = sorted(map(int, pids))
+    return found
+
+
+def test_each_service_has_its_scope_and_a_killed_agent_takes_none_along(scene: Scene) -> None:
+    """Also not those that left their session, their parent and their environment behind."""
+    with scene:
+        primary = scene.primary
+        before = of_the_services(primary)
+        assert before.keys() == {"keepalived", "mona"}
+        assert before["mona"][0] == pgid(primary, "mona")
+        assert len(before["mona"]) == 3
+        database = show(primary, "MainPID")
+        assert pgid(primary, "pgsql") == int(database)
+        agent = primary.sh("systemctl show --value --property=ControlGroup esc_service").strip()
+        left = primary.sh(f"ps -o comm= -p $(paste -sd, /sys/fs/cgroup{agent}/cgroup.procs)").split()
+        assert {"keepalived", "sleep", "postgres"}.isdisjoint(left)
+        scene.mark(primary)
+        primary.sh("systemctl kill --signal=KILL --kill-whom=main esc_service")
+        scene.wait_log(primary, f"pgsql: adopted ({UNIT}, pid {database})")
+        scene.healthy(primary=primary)
+        assert of_the_services(primary) == before
+        assert show(primary, "MainPID") == database
+
+
+def test_a_unit_goes_where_the_role_goes(scene: Scene, measured: Measured) -> None:
+    with scene:
+        old, new = scene.primary, scene.standby
+        assert (show(old, "ActiveState"), show(new, "ActiveState")) == ("active", "inactive")
+        begin = time.monotonic()
+        old.escadm("switchover")
+        scene.writes_on(new)
+        assert show(new, "ActiveState") == "active"
+        scene.pair.wait_for(lambda: show(old, "ActiveState") == "inactive", 30, "the end of the old one")
+        measured("longest time without a commit at a switchover of a unit", scene.client.longest_gap(begin))
+        scene.healthy(primary=new)
+
+
+def test_a_unit_that_is_stopped_or_killed_behind_our_back_is_started_again(scene: Scene) -> None:
+    with scene:
+        primary = scene.primary
+        for act, words in (
+            (f"systemctl stop {UNIT}", "somebody else has stopped it"),
+            (f"systemctl kill --signal=KILL {UNIT}", "pgsql: killing: was killed by SIGKILL"),
+        ):
+            scene.mark(primary)
+            primary.sh(act)
+            scene.wait_log(primary, words)
+            scene.writes_on(primary)
+            wait_healthy(scene.pair)
+        database = show(primary, "MainPID")
+        primary.sh(f"systemctl restart {UNIT}")
+        scene.wait_log(primary, f"pgsql: somebody else has restarted {UNIT}")
+        scene.pair.wait_for(lambda: pgid(primary, "pgsql") == int(show(primary, "MainPID")), 30, "the new main process")
+        assert show(primary, "MainPID") != database
+        scene.healthy(primary=primary)
+
+
+def test_the_agent_stops_a_unit_in_its_turn_when_the_machine_goes_down(scene: Scene) -> None:
+    """systemd would stop the unit at once, with the services above it still at work."""
+    with scene:
+        old = scene.primary
+        old.sh("mkdir -p /var/log/journal && systemctl restart systemd-journald")
+        old.shutdown("reboot")
+        scene.writes_on(scene.standby)
+        scene.start(old)
+        lines = old.sh("journalctl --boot=-1 --output=json --unit=esc_service --unit=postgresql@15-main").splitlines()
+        told = [str(json.loads(line)["MESSAGE"]) for line in lines]
+        asked = next(place for place, line in enumerate(told) if "asked to end" in line)
+        assert not any(line.startswith("Stopping PostgreSQL") for line in told[:asked])
+        order = [line for line in told[asked:] if line.startswith(("Stopped PostgreSQL", "filesystem: stopping"))]
+        assert [line.split()[0] for line in order[:2]] == ["Stopped", "filesystem:"]
+        scene.healthy(primary=scene.standby)
+
+
+def test_a_stop_leaves_nothing(scene: Scene) -> None:
+    with scene:
+        primary = scene.primary
+        primary.sh("systemctl stop esc_service", timeout=120)
+        assert of_the_services(primary) == {}
+        assert show(primary, "ActiveState") == "inactive"
+        assert primary.sh("pgrep -a 'sleep|postgres|keepalived'", check=False) == ""
+        scene.writes_on(scene.standby)
