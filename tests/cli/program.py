@@ -83,9 +83,12 @@ def _blocks(descriptor: int) -> Iterator[bytes]:
 
 @contextmanager
 def background(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """``escadm ARGUMENTS`` going on; ended with SIGKILL if it does not end by itself."""
+    """``escadm ARGUMENTS`` going on; ended with SIGKILL if it does not end by itself.
+
+    It hears Ctrl-C also where the tests run in a shell's background, which ignores it.
+    """
     process = subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)],
+        ["env", "--default-signal=INT", *PROGRAM, *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd="/",
     )  # fmt: skip
     try:
