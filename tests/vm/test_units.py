@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
+from datetime import datetime, timedelta
 
 import pytest
 import yaml
@@ -126,20 +126,26 @@ def test_a_unit_that_is_stopped_or_killed_behind_our_back_is_started_again(scene
 
 
 def test_the_agent_stops_a_unit_in_its_turn_when_the_machine_goes_down(scene: Scene) -> None:
-    """systemd would stop the unit at once, with the services above it still at work."""
+    """systemd would stop the database at once, and what stands on it is still at work for three seconds."""
+    slow = {"command": ["sh", "-c", "trap 'sleep 3; exit' TERM; while :; do sleep 0.1; done"], "depend_on": "pgsql"}
     with scene:
         old = scene.primary
-        old.sh("mkdir -p /var/log/journal && systemctl restart systemd-journald")
+        scene.set(old, "resources.vimmanager", slow)
+        old.escadm("reload")
         old.shutdown("reboot")
         scene.writes_on(scene.standby)
         scene.start(old)
-        lines = old.sh("journalctl --boot=-1 --output=json --unit=esc_service --unit=postgresql@15-main").splitlines()
-        told = [str(json.loads(line)["MESSAGE"]) for line in lines]
-        asked = next(place for place, line in enumerate(told) if "asked to end" in line)
-        assert not any(line.startswith("Stopping PostgreSQL") for line in told[:asked])
-        order = [line for line in told[asked:] if line.startswith(("Stopped PostgreSQL", "filesystem: stopping"))]
-        assert [line.split()[0] for line in order[:2]] == ["Stopped", "filesystem:"]
+        asked = moment(old, "/var/log/esc/escadm.log", "asked to end")
+        stopped = moment(old, "/var/log/postgresql/postgresql-15-main.log", "shutdown request")
+        unmounted = moment(old, "/var/log/esc/escadm.log", "filesystem: stopping")
+        assert asked + timedelta(seconds=3) < stopped < unmounted
         scene.healthy(primary=scene.standby)
+
+
+def moment(machine: Machine, log: str, words: str) -> datetime:
+    """When the log had these words for the last time."""
+    line = [each for each in (machine.read(log) or "").splitlines() if words in each][-1]
+    return datetime.fromisoformat(line[:23].replace(" ", "T"))
 
 
 def test_a_stop_leaves_nothing(scene: Scene) -> None:
