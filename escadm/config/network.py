@@ -117,9 +117,10 @@ class _Network:
                 self.findings.warn(path, message, "is the prefix right?")
 
     def _check_gateway(self) -> None:
+        pair = {*self.nodes, *self.settings.unicast_peers, self.settings.unicast_source}
         for index, gateway in enumerate(self.settings.gateway):
             wrong = ""
-            if gateway == self.vip.address or gateway in self.nodes:
+            if gateway == self.vip.address or gateway in pair:
                 wrong = "the virtual address" if gateway == self.vip.address else "one of the two nodes"
             elif gateway.is_link_local:
                 wrong = "a link-local address, which nobody can ask without an interface"
