@@ -13,10 +13,11 @@ from escadm.config import values
 from escadm.config.findings import Findings, did_you_mean
 from escadm.config.model import MODELS, AnyResource, Config, Drbd, Filesystem, Service
 from escadm.config.overlay import Keys, canonical_marks, catalogue, overlay
-from escadm.config.reader import Marks, Path, read
+from escadm.config.reader import MAX_CHARACTERS, Marks, Path, read
 from escadm.core.types import Notify, Problem, Where
 from escadm.errors import Failed, InvalidConfig, NotPermitted
 
+_MAX_BYTES = 4 * MAX_CHARACTERS
 _UNIQUE = ("drbd", "keepalived")
 _NEEDS_COMMAND = ("user", "environment", "working_directory", "stop_signal")
 
@@ -58,7 +59,7 @@ def read_text(path: FilePath) -> str:
     """The text of a configuration file, line ends as they are."""
     text = text_if_any(path)
     if text is None:
-        hint = "write one with `escadm ha set …`, or copy a sample from etc/samples"
+        hint = "write one with `escadm ha set …`, or copy a sample from /usr/share/doc/escadm/examples"
         raise InvalidConfig([Problem(Where(str(path)), "", "there is no such file", hint)])
     return text
 
@@ -66,13 +67,17 @@ def read_text(path: FilePath) -> str:
 def text_if_any(path: FilePath) -> str | None:
     """As read_text, None where there is no such file."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     except PermissionError:
         raise NotPermitted(f"cannot read {path}: permission denied", "try again with sudo") from None
     except OSError as error:
         raise Failed(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > _MAX_BYTES:  # a device never ends
+        message = f"has more than {MAX_CHARACTERS} characters"
+        raise InvalidConfig([Problem(Where(str(path)), "", message, "is it the right file?")])
     try:
         return content.decode()
     except UnicodeDecodeError as error:

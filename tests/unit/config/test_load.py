@@ -132,8 +132,16 @@ def test_no_file(tmp_path: Path) -> None:
         load(tmp_path / "a.yaml")
 
     assert str(caught.value) == (
-        f"{tmp_path}/a.yaml: there is no such file: write one with `escadm ha set …`, or copy a sample from etc/samples"
+        f"{tmp_path}/a.yaml: there is no such file: "
+        "write one with `escadm ha set …`, or copy a sample from /usr/share/doc/escadm/examples"
     )
+
+
+def test_a_device_that_never_ends() -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load(Path("/dev/zero"))
+
+    assert str(caught.value) == "/dev/zero: has more than 1000000 characters: is it the right file?"
 
 
 def test_not_a_file(tmp_path: Path) -> None:
