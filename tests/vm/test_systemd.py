@@ -9,7 +9,7 @@ from tests.vm.answers import Answers
 from tests.vm.conftest import Measured
 from tests.vm.machine import Machine
 from tests.vm.pair import Pair
-from tests.vm.replicated import PATH, Scene
+from tests.vm.replicated import PATH, Scene, wait_healthy
 from tests.vm.test_package import assert_nothing_runs, processes
 
 WATCHDOG = 20.0
@@ -61,5 +61,6 @@ def test_a_stop_leaves_nothing_whatever_has_become_of_the_agent(ready: Pair) -> 
             scene.writes_on(new)
             old.write(PATH, good)
             old.escadm("start")
-            scene.healthy(primary=new)
-            scene.primary, scene.standby = new, old
+            scene.primary, scene.standby = wait_healthy(ready)
+            assert scene.primary is new
+        scene.healthy(primary=new)
