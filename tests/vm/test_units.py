@@ -20,6 +20,7 @@ PGSQL = {
     "ready": {"exec": ["runuser", "-u", "postgres", "--", "psql", "-qAtXc", "select 1"]},
     "check": {"tcp": 5432},
 }
+SLOW = {"command": ["sh", "-c", "trap 'sleep 3; exit' TERM; while :; do sleep 0.1; done"], "depend_on": "pgsql"}
 STRAYS = """\
 import os, time
 for _ in range(2):
@@ -71,8 +72,9 @@ def of_the_services(machine: Machine) -> dict[str, list[int]]:
     return found
 
 
-def test_each_service_has_its_scope_and_a_killed_agent_takes_none_along(scene: Scene) -> None:
-    """Also not those that left their session, their parent and their environment behind."""
+def test_each_service_has_its_scope(scene: Scene) -> None:
+    """A killed agent takes none along, and a stop leaves none: also of those that left their session, their parent and
+    their environment behind."""
     with scene:
         primary = scene.primary
         before = of_the_services(primary)
@@ -87,12 +89,20 @@ def test_each_service_has_its_scope_and_a_killed_agent_takes_none_along(scene: S
         scene.mark(primary)
         primary.sh("systemctl kill --signal=KILL --kill-whom=main esc_service")
         scene.wait_log(primary, f"pgsql: adopted ({UNIT}, pid {database})")
-        scene.healthy(primary=primary)
+        scene.writes_on(primary)
+        wait_healthy(scene.pair)
         assert of_the_services(primary) == before
         assert show(primary, "MainPID") == database
+        primary.sh("systemctl stop esc_service", timeout=120)
+        assert of_the_services(primary) == {}
+        assert show(primary, "ActiveState") == "inactive"
+        assert primary.sh("pgrep -a 'sleep|postgres|keepalived'", check=False) == ""
+        scene.writes_on(scene.standby)
 
 
 def test_a_unit_goes_where_the_role_goes(scene: Scene, measured: Measured) -> None:
+    """By a switchover; then back, as the machine goes down: systemd would stop the database at once, and what stands on
+    it is still at work for three seconds."""
     with scene:
         old, new = scene.primary, scene.standby
         assert (show(old, "ActiveState"), show(new, "ActiveState")) == ("active", "inactive")
@@ -102,7 +112,23 @@ def test_a_unit_goes_where_the_role_goes(scene: Scene, measured: Measured) -> No
         assert show(new, "ActiveState") == "active"
         scene.pair.wait_for(lambda: show(old, "ActiveState") == "inactive", 30, "the end of the old one")
         measured("longest time without a commit at a switchover of a unit", scene.client.longest_gap(begin))
-        scene.healthy(primary=new)
+        wait_healthy(scene.pair)
+        scene.set(new, "resources.vimmanager", SLOW)
+        new.escadm("reload")
+        new.shutdown("reboot")
+        scene.writes_on(old)
+        scene.start(new)
+        asked = moment(new, "/var/log/esc/escadm.log", "asked to end")
+        stopped = moment(new, "/var/log/postgresql/postgresql-15-main.log", "shutdown request")
+        unmounted = moment(new, "/var/log/esc/escadm.log", "filesystem: stopping")
+        assert asked + timedelta(seconds=3) < stopped < unmounted
+        scene.healthy(primary=old)
+
+
+def moment(machine: Machine, log: str, words: str) -> datetime:
+    """When the log had these words for the last time."""
+    line = [each for each in (machine.read(log) or "").splitlines() if words in each][-1]
+    return datetime.fromisoformat(line[:23].replace(" ", "T"))
 
 
 def test_a_unit_that_is_stopped_or_killed_behind_our_back_is_started_again(scene: Scene) -> None:
@@ -123,36 +149,3 @@ def test_a_unit_that_is_stopped_or_killed_behind_our_back_is_started_again(scene
         scene.pair.wait_for(lambda: pgid(primary, "pgsql") == int(show(primary, "MainPID")), 30, "the new main process")
         assert show(primary, "MainPID") != database
         scene.healthy(primary=primary)
-
-
-def test_the_agent_stops_a_unit_in_its_turn_when_the_machine_goes_down(scene: Scene) -> None:
-    """systemd would stop the database at once, and what stands on it is still at work for three seconds."""
-    slow = {"command": ["sh", "-c", "trap 'sleep 3; exit' TERM; while :; do sleep 0.1; done"], "depend_on": "pgsql"}
-    with scene:
-        old = scene.primary
-        scene.set(old, "resources.vimmanager", slow)
-        old.escadm("reload")
-        old.shutdown("reboot")
-        scene.writes_on(scene.standby)
-        scene.start(old)
-        asked = moment(old, "/var/log/esc/escadm.log", "asked to end")
-        stopped = moment(old, "/var/log/postgresql/postgresql-15-main.log", "shutdown request")
-        unmounted = moment(old, "/var/log/esc/escadm.log", "filesystem: stopping")
-        assert asked + timedelta(seconds=3) < stopped < unmounted
-        scene.healthy(primary=scene.standby)
-
-
-def moment(machine: Machine, log: str, words: str) -> datetime:
-    """When the log had these words for the last time."""
-    line = [each for each in (machine.read(log) or "").splitlines() if words in each][-1]
-    return datetime.fromisoformat(line[:23].replace(" ", "T"))
-
-
-def test_a_stop_leaves_nothing(scene: Scene) -> None:
-    with scene:
-        primary = scene.primary
-        primary.sh("systemctl stop esc_service", timeout=120)
-        assert of_the_services(primary) == {}
-        assert show(primary, "ActiveState") == "inactive"
-        assert primary.sh("pgrep -a 'sleep|postgres|keepalived'", check=False) == ""
-        scene.writes_on(scene.standby)
