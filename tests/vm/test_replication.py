@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 
 from tests.vm.conftest import Measured
 from tests.vm.pair import Pair
-from tests.vm.replicated import Scene, make_pair, text_of, wait_healthy
+from tests.vm.replicated import Scene, make_pair, wait_healthy
 
-ROUNDS = 20
+ROUNDS = int(os.environ.get("ROUNDS", "8"))
+"""Of more than half a minute each. Twenty: ROUNDS=20 bash tests/run tests/vm/test_replication.py"""
 
 
-def test_the_three_lines_make_a_replicated_pair(pair: Pair, measured: Measured) -> None:
+def test_the_three_lines_make_a_replicated_pair(pair: Pair) -> None:
     make_pair(pair)
     primary, standby = wait_healthy(pair)
     shown = primary.escadm("status", "-v", check=False).stdout
     assert "drbd (pgid 0) is master" in shown
     assert "pgsql (pgid" in shown
     assert "drbd (pgid 0) is backup" in standby.escadm("status", "-v", check=False).stdout
-    begin = time.monotonic()
-    primary.power_cut()
-    pair.wait_for(lambda: text_of(standby).startswith("ESC Master Degraded"), 60, "the takeover")
-    measured("power cut to all services up", time.monotonic() - begin)
-    primary.power_on()
-    primary.sh("systemctl start esc_service")
-    assert wait_healthy(pair) == (standby, primary)
-    done = standby.escadm("switchover")
-    assert "the primary is now" in done.stdout
-    assert wait_healthy(pair) == (primary, standby)
 
 
 def test_no_acknowledged_row_is_lost(ready: Pair, measured: Measured) -> None:
-    """The primary loses its power, twenty times, the roles alternating."""
+    """The primary loses its power, ROUNDS times, the roles alternating."""
     with Scene(ready) as scene:
         primary, standby = scene.primary, scene.standby
         seconds = []
