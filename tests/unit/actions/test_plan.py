@@ -131,7 +131,7 @@ def test_text(paths: Paths) -> None:
 def test_check(paths: Paths) -> None:
     found = check(paths.config, FACTS)
 
-    assert (found.path, found.is_pair, found.started, found.switched_off) == (paths.config, True, 12, 3)
+    assert (found.path, found.text) == (paths.config, "one node of a pair, 12 units to start, 3 switched off")
     assert len(found.warnings) == 3
 
 
