@@ -215,7 +215,7 @@ def test_the_module_is_missing(scene: Scene) -> None:
     scene.reads(primary, "is not fit")
     scene.refuses_switchover("is not fit")
     scene.writes_on(primary)
-    standby.sh(f"mv /root/drbd.ko {module}; depmod")
+    standby.sh(f"mv /root/drbd.ko {module}; depmod; modprobe drbd")  # the agent may load no modules
     standby.escadm("start", check=False)
     scene.healthy(primary=primary)
 
