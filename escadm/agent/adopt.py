@@ -114,9 +114,7 @@ def _adopt_process(unit: Unit, memory: UnitMemory, service: Service, post: Post)
         return replace(life, state=UnitState.STOPPED, deadline=None)
     if life.state in GOING:
         service.leader = leader
-        loop = asyncio.get_running_loop()
-        loop.call_soon(service.kill)
-        return replace(life, state=UnitState.KILLING, deadline=loop.time() + KILL_TIMEOUT)
+        return _killing(life, service)
     service.adopt(leader, ready=life.state is UnitState.RUNNING)
     log.info("%s: %s (pid %d)", unit.name, "adopted" if is_alive(leader) else "is gone", leader.pid)
     return life
@@ -126,11 +124,16 @@ def _adopt_systemd(memory: UnitMemory, driver: SystemdUnit) -> Life:
     """systemd is asked soon; what was being stopped is stopped again."""
     life = memory.life
     if life.state in GOING:
-        loop = asyncio.get_running_loop()
-        loop.call_soon(driver.kill)
-        return replace(life, state=UnitState.KILLING, deadline=loop.time() + KILL_TIMEOUT)
+        return _killing(life, driver)
     driver.adopt(ready=life.state is UnitState.RUNNING)
     return life
+
+
+def _killing(life: Life, driver: Driver) -> Life:
+    """The life of what was being stopped: it is ended now."""
+    loop = asyncio.get_running_loop()
+    loop.call_soon(driver.kill)
+    return replace(life, state=UnitState.KILLING, deadline=loop.time() + KILL_TIMEOUT)
 
 
 def _adopt_plain(node: Node, unit: Unit, life: Life, driver: Driver) -> Life:
@@ -166,7 +169,7 @@ def _is_up(node: Node, unit: Unit, *, otherwise: bool) -> bool:
 
 def _adopt_unwritten(node: Node) -> None:
     """What is up although nobody wrote it down: a mount, the volume, a promotion, what systemd started at boot."""
-    systemd = node.paths.is_host and is_booted()
+    systemd = is_booted(node.paths)
     for unit in node.plan.units.values():
         life = node.stage.lives.get(unit.name, Life())
         local = isinstance(unit.spec, FilesystemSpec) and unit.spec.device is None

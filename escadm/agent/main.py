@@ -31,11 +31,10 @@ from escadm.core.types import Plan, Role
 from escadm.errors import EscadmError
 from escadm.log import get, set_up
 from escadm.paths import Paths
-from escadm.system.alive import acquire, holder, write_beat
+from escadm.system.alive import acquire, command_line, holder, write_beat
 from escadm.system.host import Host
 from escadm.system.net import drain, host_facts, open_address_events
 from escadm.system.notify import tell_systemd
-from escadm.system.process import command_line
 
 THREADS = 64
 STOP = "--stop"
@@ -108,13 +107,18 @@ def _let_a_stop_end(paths: Paths) -> None:
         time.sleep(0.1)
 
 
-async def _stop(paths: Paths, plan: Plan) -> None:
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+def _take_over(paths: Paths, plan: Plan) -> Node:
+    """The node, with what an earlier agent has left running on it, in the loop that runs."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     memory = load(paths)
     node = Node(paths, plan, memory)
     adopt(node, memory)
-    pulse = loop.create_task(Pulse(node).run())
+    return node
+
+
+async def _stop(paths: Paths, plan: Plan) -> None:
+    node = _take_over(paths, plan)
+    pulse = asyncio.get_running_loop().create_task(Pulse(node).run())
     await node.stop_for_good()
     pulse.cancel()
     node.end()
@@ -126,10 +130,7 @@ async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP means nothing here: the command is escadm reload")
-    loop.set_default_executor(ThreadPoolExecutor(THREADS))
-    memory = load(paths)
-    node = Node(paths, prepared.plan, memory)
-    adopt(node, memory)
+    node = _take_over(paths, prepared.plan)
     loop.add_signal_handler(signal.SIGUSR1, _leave, node)
     control = Control(paths, Verbs(node, host))
     await control.open()

@@ -31,7 +31,7 @@ def make_driver(node: Node, unit: Unit, post: Post) -> Driver:
             driver = Drbd(unit, post, node.replicas, node.paths.fence_peer)
         case _, Kind.PROMOTION:
             driver = Promotion(unit, post, node.replicas, node.fence.gate)
-        case SystemdSpec() as spec, _ if node.paths.is_host and is_booted():
+        case SystemdSpec() as spec, _ if is_booted(node.paths):
             driver = SystemdUnit(unit, spec, post, node.paths, node.wake)
         case _:
             driver = Unsupported(post, "is a systemd unit, and systemd does not run here: give it a command")

@@ -198,7 +198,7 @@ class Keepalived(Service):
                     _wait_for_end(other.pid)
                     kill([other])
             path.unlink(missing_ok=True)
-        if self._paths.is_host and is_booted() and state(FOREIGN).main_pid:
+        if is_booted(self._paths) and state(FOREIGN).main_pid:
             log.warning("%s runs: stopped, as keepalived is run by escadm here", FOREIGN)
             stop(FOREIGN, FOREIGN_LIMIT)
         if not self._paths.fitness.exists():

@@ -74,6 +74,14 @@ def is_stopped(pid: int) -> bool:
     return stat.rpartition(b")")[2].split()[0] in (b"T", b"t")
 
 
+def command_line(pid: int) -> list[str]:
+    """The words that the process was started with (/proc/PID/cmdline), none when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
 def identity() -> dict[str, object]:
     """What an agent adds to the snapshot that it publishes, so that a reader knows whose word it is."""
     return {"agent": {"pid": os.getpid(), "boot_id": boot_id()}}

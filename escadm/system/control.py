@@ -67,7 +67,7 @@ def ask(paths: Paths, request: Mapping[str, object], *, patience: float = PATIEN
 
 def has_unit(paths: Paths) -> bool:
     """Whether the agent is run by systemd here, as UNIT."""
-    return paths.is_host and is_booted() and unit_exists(UNIT, paths)
+    return is_booted(paths) and unit_exists(UNIT, paths)
 
 
 def start_hint(paths: Paths) -> str:

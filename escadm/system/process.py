@@ -86,14 +86,6 @@ def command_name(pid: int) -> str:
         return ""
 
 
-def command_line(pid: int) -> list[str]:
-    """The words that the process was started with (/proc/PID/cmdline), none when it is gone."""
-    try:
-        return (PROC / str(pid) / "cmdline").read_text(errors="replace").split("\0")
-    except OSError:
-        return []
-
-
 def pids_of(command: str) -> list[int]:
     """The processes with this command name in our network namespace: a container's are its own affair."""
     pids = sorted(int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())

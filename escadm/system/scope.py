@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escadm.paths import Paths
+from escadm.system.alive import command_line
 from escadm.system.systemd import is_booted
 
 SLICE = "esc.slice"
@@ -71,7 +72,7 @@ def for_the_loader(environment: Mapping[str, str]) -> dict[str, str]:
 
 def new_scope(unit: str, paths: Paths, after: Sequence[str] = ()) -> Scope | None:
     """A scope for the next incarnation of the unit; None where there are none: no systemd, or a tree beside it."""
-    if not (paths.is_host and is_booted()):
+    if not is_booted(paths):
         return None
     return Scope(unit, f"esc-{unit}-{secrets.token_hex(4)}.scope", tuple(after))
 
@@ -80,11 +81,11 @@ def is_launching(pid: int) -> bool:
     """Whether the process has not become the service yet, but still is what puts it into its scope."""
     try:
         program = Path(f"/proc/{pid}/exe").readlink()
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
+    words = command_line(pid)
     if program == Path(SYSTEMD_RUN).resolve():  # the service may be one of its own; it has no words yet at first
-        return words == [b""] or f"--slice={SLICE}".encode() in words
+        return words == [""] or f"--slice={SLICE}" in words
     return program == Path(SETPRIV).resolve()
 
 

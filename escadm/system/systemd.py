@@ -29,7 +29,7 @@ ENABLING_FOLDERS = ("/etc/systemd/system", "/run/systemd/generator", "/run/syste
 
 ASK_TIMEOUT = 10.0
 PROPERTIES = (
-    *("LoadState", "ActiveState", "SubState", "Result", "Job"),
+    *("LoadState", "ActiveState", "Result", "Job"),
     *("MainPID", "ExecMainCode", "ExecMainStatus", "NRestarts"),
 )
 
@@ -45,7 +45,6 @@ class State:
 
     load: str = "loaded"
     active: str = "inactive"
-    sub: str = "dead"
     result: str = "success"
     job: bool = False
     main_pid: int = 0
@@ -64,9 +63,9 @@ class State:
         return self.active in ("inactive", "failed") and not self.job
 
 
-def is_booted() -> bool:
-    """Whether systemd is the init of this machine (as sd_booted(3) has it)."""
-    return BOOTED.is_dir()
+def is_booted(paths: Paths) -> bool:
+    """Whether systemd is the init here (as sd_booted(3) has it): of this machine, never of a tree beside it."""
+    return paths.is_host and BOOTED.is_dir()
 
 
 def start(unit: str, timeout: float) -> None:
@@ -105,7 +104,6 @@ def state(unit: str) -> State:
     return State(
         load=found["LoadState"],
         active=found["ActiveState"],
-        sub=found["SubState"],
         result=found.get("Result", "success"),
         job=number("Job") > 0,
         main_pid=number("MainPID"),

@@ -389,7 +389,7 @@ def booted(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tree counts as a machine that systemd has booted, and has the unit."""
     monkeypatch.setattr(Paths, "is_host", True)
     for module in ("make", "adopt"):
-        monkeypatch.setattr(f"escadm.agent.{module}.is_booted", lambda: True)
+        monkeypatch.setattr(f"escadm.agent.{module}.is_booted", lambda _: True)
     file = paths.below("/etc/systemd/system/web.service")
     file.parent.mkdir(parents=True)
     file.touch()

@@ -11,7 +11,7 @@ import pytest
 
 from escadm.core.types import ProcessSpec
 from escadm.paths import Paths
-from escadm.system import scope
+from escadm.system import scope, systemd
 from escadm.system.process import leaders, members, spawn
 from escadm.system.scope import (
     Scope,
@@ -26,8 +26,8 @@ from tests.unit.system.services import LIMIT, Services, pids, wait_for
 HERE = Scope("pgsql", "esc-pgsql-0123abcd.scope", after=("db.service",))
 
 
-def test_each_incarnation_has_a_scope_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("escadm.system.scope.is_booted", lambda: True)
+def test_each_incarnation_has_a_scope_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path)
     one, two = new_scope("pgsql", Paths()), new_scope("pgsql", Paths())
     assert one is not None
     assert two is not None
@@ -38,9 +38,9 @@ def test_each_incarnation_has_a_scope_of_its_own(monkeypatch: pytest.MonkeyPatch
 def test_no_scope_in_a_tree_beside_the_machine_and_without_systemd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("escadm.system.scope.is_booted", lambda: True)
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path)
     assert new_scope("pgsql", Paths(tmp_path)) is None
-    monkeypatch.setattr("escadm.system.scope.is_booted", lambda: False)
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path / "none")
     assert new_scope("pgsql", Paths()) is None
 
 
