@@ -17,7 +17,7 @@ from escadm.paths import Paths
 from escadm.system import disk
 from escadm.system.control import UNIT
 from escadm.system.files import write_atomically
-from escadm.system.systemd import enabled_units, unit_exists
+from escadm.system.systemd import unit_exists
 
 KEEPALIVED_KEYS = (
     "vip",
@@ -73,7 +73,7 @@ def change(paths: Paths, facts: HostFacts, wanted: Mapping[KeyPath, object], dry
     steps: tuple[str, ...] = ()
     if changes:
         effect, network = _next_steps(old_plan, plan.plan, is_first=is_first), _network_step(old_plan, plan.plan)
-        steps = (*effect, *_boot_step(paths), *network)
+        steps = (*effect, *_boot_step(paths, facts), *network)
     return HaSetResult(changes, diff, written, steps, plan.warnings)
 
 
@@ -111,9 +111,9 @@ def _next_steps(old: Plan | None, new: Plan, *, is_first: bool) -> tuple[str, ..
     return steps
 
 
-def _boot_step(paths: Paths) -> tuple[str, ...]:
+def _boot_step(paths: Paths, facts: HostFacts) -> tuple[str, ...]:
     """What makes the node begin with the machine, where systemd has the unit and does not start it."""
-    is_due = unit_exists(UNIT, paths) and UNIT not in enabled_units(paths)
+    is_due = unit_exists(UNIT, paths) and UNIT not in facts.enabled
     return (f"systemctl enable {UNIT.removesuffix('.service')}, on both",) if is_due else ()
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from escadm.core.types import HostFacts
 from escadm.errors import Failed, InvalidConfig, Usage
 from escadm.paths import Paths
 from escadm.system import disk
+from escadm.system.systemd import enabled_units
 
 BELOW_A_ROOT = HostFacts({}, strict=False)
 HERE = HostFacts({"lo": (ip_address("127.0.0.1"),), "eth0": (ip_address("172.16.0.0"),), "eth1": (), "eth2": ()})
@@ -93,7 +95,8 @@ def test_the_start_with_the_machine_is_named_until_it_is_so(paths: Paths) -> Non
     link = paths.below("/etc/systemd/system/multi-user.target.wants/esc_service.service")
     link.parent.mkdir(parents=True)
     link.symlink_to("/usr/lib/systemd/system/esc_service.service")
-    assert step not in ha_set(paths, HERE, HaOptions(kad_vri="8")).next_steps
+    begins = replace(HERE, enabled=enabled_units(paths))
+    assert step not in ha_set(paths, begins, HaOptions(kad_vri="8")).next_steps
 
 
 @pytest.mark.parametrize(("found", "is_first"), [("drbd", False), ("", True), ("ext4", True), (None, True)])
