@@ -9,29 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from escadm import errors
 from escadm.cli import app
 from escadm.config.load import parse
-from escadm.config.model import Drbd, Filesystem, Group, Keepalived, Resource, Service
+from escadm.config.model import Resource, Service
 from escadm.config.overlay import ALIASES, catalogue
 from escadm.paths import ROOT_VARIABLE, Paths
 from tests.man_pages import SOURCES, roff
+from tests.unit.test_docs import PROBE, PROGRAM, SECTIONS
 
 PAGES = sorted(SOURCES.glob("*.md"))
 ESCADM = (SOURCES / "escadm.8.md").read_text()
 CONFIG = (SOURCES / "esc-config.yaml.5.md").read_text().replace("\\", "")
 TERMS = re.compile(r"\*\*([^*]+)\*\*")
-PROBE = {"tcp", "http", "exec", "timeout", "interval", "failures"}
-MODELS = {
-    "ANY RESOURCE": Resource,
-    "GROUP": Group,
-    "SERVICE": Service,
-    "FILESYSTEM": Filesystem,
-    "DRBD": Drbd,
-    "KEEPALIVED": Keepalived,
-}
+MODELS = {title.upper(): model for title, model in SECTIONS.items()}
 
 
 def _section(page: str, title: str) -> str:
@@ -56,7 +48,6 @@ def _commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{path}{name}", child
 
 
-PROGRAM: Any = typer.main.get_command(app.build())
 COMMANDS = dict(_commands(PROGRAM))
 WORDS = dict(each.split("\n", 1) for each in f"{_section(ESCADM, 'COMMANDS')}\n".split("\n### ")[1:])
 
