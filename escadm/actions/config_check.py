@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from escadm.actions.reload import ask_engine, render
 from escadm.config import read_plan
 from escadm.config.load import text_if_any
 from escadm.config.user_data import examine_user_data
-from escadm.core.types import HostFacts, Plan, Problem
-from escadm.errors import Failed
+from escadm.core.types import HostFacts, Plan, Problem, Where
+from escadm.errors import Failed, NotInstalled, NotPermitted
+from escadm.paths import Paths
+from escadm.system.host import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,23 @@ class Checked:
         return f"{kind}, {started} units to start" + (f", {off} switched off" if off else "")
 
 
-def check(path: Path, facts: HostFacts) -> Checked:
-    """Check the file ``path``. Raises InvalidConfig with every problem."""
+def check(path: Path, paths: Paths, facts: HostFacts, host: Host) -> Checked:
+    """Check the file ``path`` for this node, and have the engines try what would be made of it.
+
+    Raises InvalidConfig with every problem, and Failed with what an engine objects to.
+    """
     read = read_plan(path, facts)
-    return Checked(path, read.warnings, read.plan)
+    return Checked(path, (*read.warnings, *_try_files(read.plan, path, paths, facts, host)), read.plan)
+
+
+def _try_files(plan: Plan, path: Path, paths: Paths, facts: HostFacts, host: Host) -> Iterator[Problem]:
+    """A warning for each engine that could not be asked: a configuration may be checked where it will not run."""
+    for file in render(plan, paths):
+        try:
+            ask_engine(file, plan, paths, facts, host)
+        except (NotInstalled, NotPermitted) as error:
+            hint = f"what it says of its {Path(file.path).name} is not known"
+            yield Problem(Where(str(path)), "", error.message, hint, warning=True)
 
 
 def check_user_data(path: Path) -> Checked:

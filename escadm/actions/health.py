@@ -33,7 +33,7 @@ from escadm.core.types import (
 )
 from escadm.errors import EscadmError, Failed, NotInstalled, NotPermitted
 from escadm.paths import Paths
-from escadm.system import secrets
+from escadm.system import keepalived, secrets
 from escadm.system.host import Host
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
@@ -139,6 +139,7 @@ def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, facts: HostFacts,
     if spec is not None:
         yield _Check("keepalived", partial(_keepalived, paths))
         yield _Check("keepalived of others", partial(_others, paths))
+        yield _Check("keepalived configuration", partial(_accepted, paths, facts, host))
         yield _Check("virtual address", partial(_virtual_address, spec, snapshot.role))
         for peer in spec.unicast_peers:
             yield _Check(f"peer {peer}", partial(_ping, peer, facts, host))
@@ -175,6 +176,18 @@ def _keepalived(paths: Paths) -> str:
     if command_name(pid) != "keepalived":
         raise Failed(f"it is not running (it was process {pid})")
     return f"process {pid}"
+
+
+def _accepted(paths: Paths, facts: HostFacts, host: Host) -> str:
+    """Whether keepalived could start again by the file that is on disk; one that runs has read it long ago."""
+    text = host.files.read(paths.keepalived_conf)
+    if text is None:
+        raise Failed(f"there is no {paths.keepalived_conf}: escadm reload writes it")
+    try:
+        keepalived.check_config(text, paths, strict=facts.strict, run=host.run)
+    except Failed as error:
+        raise Failed(" ".join(f"{error.message}; {error.hint}".rstrip("; ").split())) from None
+    return f"keepalived accepts {paths.keepalived_conf}"
 
 
 def _virtual_address(spec: KeepalivedSpec, role: Role | None) -> str:

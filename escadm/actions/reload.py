@@ -32,17 +32,18 @@ class Prepared:
     changed: tuple[str, ...]
 
 
-def prepare(paths: Paths, facts: HostFacts, host: Host) -> Prepared:
+def prepare(paths: Paths, facts: HostFacts, host: Host, *, again: bool = True) -> Prepared:
     """Read the configuration, make the files, and have each engine's own parser take its own.
 
-    A file that is on disk already, byte for byte, was taken before. Raises without having touched anything.
+    A file that is on disk already, byte for byte, was taken once, but perhaps by another version, or before something
+    of the engine was lost: it is asked about too, unless ``again`` is False. Raises without having touched anything.
     """
     read = read_plan(paths.config, facts)
     files = render(read.plan, paths)
     aside = outdated(read.plan, paths, host)
     differing = tuple(file for file in files if host.files.read(Path(file.path)) != file.text)
-    for file in differing:
-        _check(file, read.plan, paths, facts, host)
+    for file in files if again else differing:
+        ask_engine(file, read.plan, paths, facts, host)
     foreign = tuple(_told(file.path) for file in differing if _will_keep_original(file.path, host))
     changed = (*(file.path for file in differing), *aside)
     return Prepared(read.plan, (*read.warnings, *foreign), files, aside, changed)
@@ -81,9 +82,10 @@ def outdated(plan: Plan, paths: Paths, host: Host) -> tuple[str, ...]:
     return tuple(str(path) for path in unused if is_generated(host.files.read(path) or ""))
 
 
-def _check(file: RenderedFile, plan: Plan, paths: Paths, facts: HostFacts, host: Host) -> None:
+def ask_engine(file: RenderedFile, plan: Plan, paths: Paths, facts: HostFacts, host: Host) -> None:
+    """Have the engine that the file is for take it. Raises Failed with its objections, and NotInstalled."""
     if file.path == str(paths.keepalived_conf):
-        keepalived.check_config(file.text, strict=facts.strict, run=host.run)
+        keepalived.check_config(file.text, paths, strict=facts.strict, run=host.run)
     elif plan.drbd is not None and file.path == str(paths.drbd_res):
         drbd.check_config(file.text, plan.drbd.major, run=host.run)
 

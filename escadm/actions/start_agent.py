@@ -30,7 +30,7 @@ def start_agent(paths: Paths) -> bool:
     try:
         systemd.start(UNIT, START_LIMIT)
     except EscadmError as error:
-        prepare(paths, host_facts(paths), Host())
+        prepare(paths, host_facts(paths), Host(), again=False)
         reason = _first_error(paths, logged) or error.message
         raise Failed(f"cannot start {UNIT}: {reason}", f"see: journalctl -u {UNIT}") from None
     return fresh

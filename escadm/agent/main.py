@@ -51,7 +51,7 @@ def main(paths: Paths, debug: bool = False) -> int:
     with _alone(paths, debug=debug):
         host = Host()
         try:
-            prepared = prepare(paths, host_facts(paths), host)
+            prepared = prepare(paths, host_facts(paths), host, again=False)
         except EscadmError as error:
             for line in str(error).splitlines():
                 log.error("cannot begin: %s", line)  # noqa: TRY400 - mistakes of the file, not ours

@@ -69,6 +69,10 @@ class Service:
         """Why it is not ready yet."""
         return self._probing.doubt
 
+    def output(self) -> str:
+        """The end of what this incarnation has written; of an adopted one, of all that is in its log."""
+        return _tail(self._log, self._said)
+
     # --- the verbs ---
 
     def start(self) -> None:
@@ -182,7 +186,7 @@ class Service:
 
     def _why_it_ended(self, code: int | None) -> str:
         if self._scope is not None and code and not (self._unlaunched or self._launched.is_set()):
-            self._unlaunched = why_not_launched(self._spec.argv[0], code, _tail(self._log, self._said))
+            self._unlaunched = why_not_launched(self._spec.argv[0], code, self.output())
         return self._unlaunched or outcome(code)
 
     def _sweep(self) -> None:

@@ -25,6 +25,7 @@ from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.files import write_atomically
+from escadm.system.keepalived import command, last_words
 from escadm.system.net import has_address
 from escadm.system.process import ProcessId, command_name, identify, is_alive, kill
 from escadm.system.run import run
@@ -124,14 +125,15 @@ class Keepalived(Service):
     """The keepalived process; ready with its first word about the instance."""
 
     def __init__(self, unit: Unit, spec: KeepalivedSpec, post: Post, paths: Paths, feed: RoleFeed) -> None:
-        argv = ["keepalived", "--dont-fork", "--log-console", "--log-detail", "--vrrp"]
-        argv += ["--use-file", str(paths.keepalived_conf)]
-        argv += ["--pid", str(paths.keepalived_pid), "--vrrp_pid", str(paths.vrrp_pid)]
-        super().__init__(unit, ProcessSpec(tuple(argv)), self._filter, paths)
+        super().__init__(unit, ProcessSpec(command(paths.keepalived_conf, paths)), self._filter, paths)
         self._keepalived = spec
         self._feed = feed
         self._tell = post
         self._ready = False
+
+    @property
+    def doubt(self) -> str:
+        return last_words(self.output())
 
     def start(self) -> None:
         self._tasks.do(self._start())
@@ -176,6 +178,12 @@ class Keepalived(Service):
         if event is Event.GONE:
             self._drop_vip()
         self._tell(event, reason)
+
+    def _why_it_ended(self, code: int | None) -> str:
+        """With its last words, where it ended by itself."""
+        reason = super()._why_it_ended(code)
+        words = "" if self._unlaunched or (code is not None and code < 0) else last_words(self.output())
+        return f"{reason}: {words}" if words else reason
 
     async def _start(self) -> None:
         try:

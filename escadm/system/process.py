@@ -25,6 +25,9 @@ from escadm.system.scope import Identity, Scope, for_the_loader
 
 MARK = "ESCADM_UNIT"
 PROC = Path("/proc")
+PLAIN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+"""What every service sees, whoever started the agent."""
+START_DIRECTORY = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def open_pidfd(process: ProcessId) -> int | None:
 
 def service_environment(spec: ProcessSpec, mark: str, extra: Mapping[str, str]) -> dict[str, str]:
     """What a service sees: a plain base, its user's names, its own settings, and the mark that finds it again."""
-    base = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+    base = dict(PLAIN_ENVIRONMENT)
     if spec.user:
         with contextlib.suppress(KeyError):
             account = pwd.getpwnam(spec.user)
@@ -148,7 +151,7 @@ def spawn(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=seen,
-                cwd=spec.working_directory or "/",
+                cwd=spec.working_directory or START_DIRECTORY,
                 start_new_session=True,
                 user=user,
                 group=group,

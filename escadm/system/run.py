@@ -68,6 +68,7 @@ class Run(Protocol):
         input: str | None = None,  # noqa: A002
         env: Mapping[str, str] | None = None,
         ok: Container[int] = (0,),
+        cwd: str | None = None,
     ) -> Completed: ...
 
 

@@ -27,12 +27,13 @@ def config_check(
 ) -> None:
     """Tell every mistake in a configuration, with its place."""
     from escadm.actions.config_check import check, check_user_data  # noqa: PLC0415 - the whole configuration
+    from escadm.system.host import Host  # noqa: PLC0415
     from escadm.system.net import host_facts  # noqa: PLC0415
 
     if file is not None and user_data is not None:
         raise Usage("a configuration or user data: one of them at a time")
     paths = session(context).paths
-    found = check_user_data(user_data) if user_data else check(file or paths.config, host_facts(paths))
+    found = check_user_data(user_data) if user_data else check(file or paths.config, paths, host_facts(paths), Host())
     output.warn(found.warnings)
     output.say(f"{found.path}: good: {found.text}")
 

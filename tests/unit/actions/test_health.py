@@ -38,6 +38,7 @@ class Pings:
         self.deaf = deaf
         self.error = error
         self.drbd = ""
+        self.keepalived = Completed(("keepalived",), 0, "", "")
 
     def __call__(
         self,
@@ -47,7 +48,10 @@ class Pings:
         input: str | None = None,  # noqa: A002
         env: Mapping[str, str] | None = None,
         ok: Container[int] = (0,),
+        cwd: str | None = None,
     ) -> Completed:
+        if argv[0] == "keepalived":
+            return self.keepalived
         if argv[0] == "drbdsetup":
             return Completed(tuple(argv), 0, self.drbd, "")
         if argv[0] in ("dmesg", "drbdadm"):
@@ -143,6 +147,27 @@ def test_keepalived_is_looked_for(paths: Paths) -> None:
     paths.keepalived_pid.write_text(f"{os.getpid()}\n")
     results = found(look(paths, Role.BACKUP, PAIR))
     assert results["keepalived"] == (False, f"it is not running (it was process {os.getpid()})")
+
+
+def test_keepalived_is_asked_about_the_file_that_it_would_start_with(paths: Paths) -> None:
+    answers = Pings()
+    name = "keepalived configuration"
+    missing = f"there is no {paths.keepalived_conf}: escadm reload writes it"
+    assert found(look(paths, Role.BACKUP, PAIR, answers))[name] == (False, missing)
+    paths.keepalived_conf.parent.mkdir(parents=True)
+    paths.keepalived_conf.write_text("nonsense\n")
+    assert found(look(paths, Role.BACKUP, PAIR, answers))[name] == (True, f"keepalived accepts {paths.keepalived_conf}")
+    answers.keepalived = Completed(("keepalived",), 5, "", "(Line 1) Unknown keyword\n\t(Line 2) as well\n")
+    assert found(look(paths, Role.BACKUP, PAIR, answers))[name] == (
+        False, "keepalived does not accept the configuration made for it: (Line 1) Unknown keyword (Line 2) as well"
+    )  # fmt: skip
+    answers.keepalived = Completed(("keepalived",), 1, "", "Unable to read build config options file\n")
+    passed, detail = found(look(paths, Role.BACKUP, PAIR, answers))[name]
+    assert passed is False
+    assert detail.startswith("keepalived cannot start: Unable to read build config options file, which is /etc/keep")
+    assert detail.endswith(
+        "; bring it back: apt-get install --reinstall -o Dpkg::Options::=--force-confmiss keepalived"
+    )
 
 
 def test_a_mount_belongs_to_the_master(paths: Paths) -> None:

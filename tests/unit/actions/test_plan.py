@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ from escadm.actions.config_check import check
 from escadm.actions.dump import dump
 from escadm.actions.plan import PlanView, plan
 from escadm.core.types import HostFacts
-from escadm.errors import InvalidConfig, Usage
+from escadm.errors import Failed, InvalidConfig, NotInstalled, Usage
 from escadm.paths import Paths
+from escadm.system.host import Host
+from escadm.system.run import Completed
 
 SEED = Path(__file__).parents[2] / "golden/seed-1/esc-config.yaml"
 FACTS = HostFacts({}, strict=False)
@@ -129,10 +132,34 @@ def test_text(paths: Paths) -> None:
 
 
 def test_check(paths: Paths) -> None:
-    found = check(paths.config, FACTS)
+    found = check(paths.config, paths, FACTS, Host())
 
     assert (found.path, found.text) == (paths.config, "one node of a pair, 12 units to start, 3 switched off")
     assert len(found.warnings) == 3
+
+
+def test_check_has_the_engines_try_it(paths: Paths) -> None:
+    asked: list[str] = []
+
+    def refuse(argv: Sequence[str], **_: object) -> Completed:
+        asked.append(Path(argv[0]).name)
+        return Completed(tuple(argv), int(asked[-1] == "drbdadm"), "", "")
+
+    with pytest.raises(Failed, match="drbdadm does not accept the configuration made for it"):
+        check(paths.config, paths, FACTS, Host(run=refuse))
+    assert asked == ["keepalived", "drbdadm"]
+    assert list(paths.root.rglob("*.res")) == []
+
+
+def test_check_where_the_engines_are_not_installed(paths: Paths) -> None:
+    def missing(argv: Sequence[str], **_: object) -> Completed:
+        raise NotInstalled(f"{argv[0]} is not installed")
+
+    found = check(paths.config, paths, FACTS, Host(run=missing))
+    assert [str(warning) for warning in found.warnings[3:]] == [
+        f"{paths.config}: warning: keepalived is not installed: what it says of its keepalived.conf is not known",
+        f"{paths.config}: warning: drbdadm is not installed: what it says of its esc.res is not known",
+    ]
 
 
 def test_dump(paths: Paths) -> None:
@@ -146,7 +173,7 @@ def test_dump(paths: Paths) -> None:
 def test_a_configuration_with_mistakes(paths: Paths) -> None:
     paths.config.write_text("resources: {mona: {depend_on: mona}}")
 
-    for action in (lambda: plan(paths, FACTS), lambda: check(paths.config, FACTS)):
+    for action in (lambda: plan(paths, FACTS), lambda: check(paths.config, paths, FACTS, Host())):
         with pytest.raises(InvalidConfig, match="mona depends on itself"):
             action()
 
