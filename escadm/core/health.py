@@ -136,10 +136,13 @@ def volume(facts: Facts) -> Replica | None:
 
 
 def _holds_back(facts: Facts, name: str) -> bool:
-    """Whether a unit that has no verdict, being kept up for ever, fails again and again below what should run."""
+    """Whether a unit that has no verdict, being kept up for ever, fails again and again below what should run.
+
+    Without keepalived a node is no half of a pair, so it always counts.
+    """
     life = facts.life(name)
     again = life.streak >= FAILURE_LIMIT and life.state is not UnitState.RUNNING
-    needed = any(
+    needed = facts.plan.units[name].kind is Kind.KEEPALIVED or any(
         name in unit.needs and unit.kind is not Kind.GROUP and other in goal(facts.plan, facts.intent)
         for other, unit in facts.plan.units.items()
     )

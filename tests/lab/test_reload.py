@@ -153,3 +153,23 @@ def test_the_manuals_three_lines(new_lab: NewLab) -> None:
     lab.wait_for(lambda: [node.role for node in lab.nodes] == ["STANDALONE"] * 2, PATIENCE, "standalone again")
     assert not has_vip(lab, first)
     assert not has_vip(lab, second)
+
+
+def test_a_keepalived_that_cannot_start_is_quoted_and_health_knows_before(new_lab: NewLab) -> None:
+    lab = new_lab(config=PAIR)
+    _, standby = wait_healthy(lab)
+    good = standby.read(KEEPALIVED) or ""
+    standby.write(KEEPALIVED, good.replace("virtual_router_id 51", "virtual_router_id 333"))
+    told = standby.escadm("health", check=False).stdout
+    assert "keepalived: ok: process" in told
+    assert "keepalived configuration: FAILED: keepalived does not accept the configuration made for it: " in told
+    assert "outside range [1, 255]" in told
+    keepalived = standby.keepalived()
+    assert keepalived is not None
+    keepalived.kill()
+    words = "keepalived exited with code 2: (ESC) the virtual router id must be set"
+    wait_text(lab, standby, lambda text: words in text, words)
+    standby.escadm("reload", check=False)
+    wait_healthy(lab)
+    assert standby.read(KEEPALIVED) == good
+    assert f"keepalived configuration: ok: keepalived accepts {KEEPALIVED}\n" in standby.escadm("health").stdout

@@ -194,6 +194,17 @@ def test_service_that_is_kept_up_for_ever_never_fails_the_node() -> None:
     )
 
 
+def test_keepalived_that_cannot_be_kept_up_fails_the_node() -> None:
+    """It has no verdict of its own, and nothing that should run needs it on a standby."""
+    failing = replace(BACKOFF, reason="exited with code 1: its last words", streak=4)
+    facts = backup(keepalived=failing)
+    units = {**facts.plan.units, "keepalived": replace(facts.plan.units["keepalived"], run_forever=True)}
+    facts = replace(facts, plan=replace(facts.plan, units=units), role=Role.FAULT, vrrp=Vrrp.STOP)
+    assert line(facts) == "2 ESC status=2 ESC Fault Failed: keepalived exited with code 1: its last words"
+    once = replace(facts, lives={**facts.lives, "keepalived": replace(failing, streak=1)})
+    assert line(once) == "1 ESC status=1 ESC Fault Starting: keepalived"
+
+
 def test_keepalived_is_starting_until_its_word_has_been_reached() -> None:
     assert judge(backup(keepalived=STARTING)).text == "ESC Backup Starting: keepalived"
     assert judge(replace(backup(), role=Role.FAULT)).text == "ESC Fault Starting: keepalived"
