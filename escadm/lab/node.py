@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +22,11 @@ from escadm.lab.network import Network
 from escadm.paths import Paths
 from escadm.system.run import Completed
 
-PRIVATE = ("/etc/keepalived", "/etc/drbd.d", "/var/log")
-"""Besides /opt/cisco: what each node has for itself and keeps over a power cut. /run is its own too, and is lost."""
+PRIVATE = {"/etc/keepalived": r"keepalived\.conf(\..*)?", "/etc/drbd.d": r".*\.res(\..*)?", "/var/log": ".*"}
+"""Besides /opt/cisco: what each node has for itself and keeps over a power cut. /run is its own too, and is lost.
+
+A new node has there what this machine has, without what matches: the engines' packages bring files that they need.
+"""
 
 NAMES = ("a", "b", "client")
 ANY_CODE = range(-64, 256)
@@ -159,13 +165,22 @@ class Node:
         return None
 
 
+def furnish(own: Path, machines: Path, not_ours: str) -> None:
+    """Make the directory with copies of the machine's files that may be read, but for those that match ``not_ours``."""
+    own.mkdir(parents=True)
+    for file in machines.iterdir() if os.access(machines, os.R_OK | os.X_OK) else ():
+        if file.is_file() and os.access(file, os.R_OK) and not re.fullmatch(not_ours, file.name):
+            shutil.copy(file, own)
+
+
 def set_up(node: Node) -> list[list[str]]:
     """The commands that make a node's own files, run in its namespaces before its PID 1."""
     commands = []
-    for private in PRIVATE:
+    for private, not_ours in PRIVATE.items():
         if Path(private).is_dir():
             own = node.data / private.lstrip("/")
-            own.mkdir(parents=True, exist_ok=True)
+            if not own.exists():
+                furnish(own, Path(private), not_ours)
             commands.append(["mount", "--bind", str(own), private])
     # /opt/cisco must be private, even where the machine has none; the rest of /opt may hold this very program
     opt = node.data / "opt"

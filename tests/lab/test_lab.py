@@ -17,7 +17,7 @@ from escadm.errors import Failed, Usage
 from escadm.lab import Lab
 from escadm.lab.faults import KINDS
 from escadm.lab.namespaces import Machine
-from escadm.lab.node import Node
+from escadm.lab.node import PRIVATE, Node, furnish
 
 STANDIN = [sys.executable, "-m", "escadm.lab.standin"]
 
@@ -85,6 +85,28 @@ def test_what_a_node_writes_is_its_own(bare: Lab, path: str) -> None:
     assert a.read(path) == "mine\n"
     assert b.read(path) is None
     assert not Path(path).exists()
+
+
+def test_a_new_node_has_what_the_engines_packages_bring_but_not_what_this_machine_runs(bare: Lab) -> None:
+    """keepalived 2.3 of Debian does not start without one of these files."""
+    query = ["dpkg-query", "--show", "--showformat=${Conffiles}\n", "keepalived", "drbd-utils"]
+    listed = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout.split()
+    brought = [Path(word) for word in listed if word.startswith(("/etc/keepalived/", "/etc/drbd.d/"))]
+    needed = [file for file in brought if not file.name.startswith("keepalived.conf.")]
+    assert needed
+    for node in bare.nodes:
+        assert [file for file in needed if node.read(file) != file.read_text()] == []
+
+
+@pytest.mark.parametrize(("folder", "ours"), [("/etc/keepalived", "keepalived.conf"), ("/etc/drbd.d", "esc.res")])
+def test_what_escadm_writes_is_not_copied(tmp_path: Path, folder: str, ours: str) -> None:
+    machines = tmp_path / "machines"
+    machines.mkdir()
+    for name in (ours, f"{ours}.orig", f"{ours}.previous", "other", f"{ours.partition('.')[0]}.config-opts"):
+        (machines / name).write_text(name)
+    own = tmp_path / "own"
+    furnish(own, machines, PRIVATE[folder])
+    assert {file.name for file in own.iterdir()} == {"other", f"{ours.partition('.')[0]}.config-opts"}
 
 
 def test_the_rest_of_opt_is_the_machines(bare: Lab) -> None:
