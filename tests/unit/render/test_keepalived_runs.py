@@ -126,7 +126,10 @@ def running(spec: KeepalivedSpec, paths: Paths, fitness: str = "0") -> Iterator[
 def test_it_is_elected_tells_so_and_takes_the_vip(name: str, tmp_path: Path) -> None:
     spec = SPECS[name]
     with running(spec, Paths(tmp_path)) as node:
-        assert node.next_line() == 'INSTANCE "ESC" BACKUP 250'
+        said = node.next_line()
+        if spec.vip.version == 6 and said == 'INSTANCE "ESC" FAULT 250':
+            said = node.next_line()  # keepalived 2.3: in fault until duplicate address detection is done
+        assert said == 'INSTANCE "ESC" BACKUP 250'
         assert node.next_line() == 'INSTANCE "ESC" MASTER 250'
         prefix = spec.vip_prefix or spec.vip.max_prefixlen
         found = [line.split() for line in node.addresses().splitlines()]

@@ -13,6 +13,7 @@ from escadm.core.types import FilesystemSpec
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.mount import find_holders, mount, mounted_device, unmount
+from escadm.system.process import command_name
 
 root = Path(sys.argv[1])
 paths = Paths(root)
@@ -109,6 +110,8 @@ children = [
 ]
 for child in children:
     assert child.stdout.readline() == b"ready\\n"
+    while command_name(child.pid) != "sleep":
+        assert child.poll() is None
 bystander = subprocess.Popen(["sleep", "62"], cwd="/")
 try:
     assert [pid for pid, _ in find_holders(point)] == sorted(child.pid for child in children), find_holders(point)
