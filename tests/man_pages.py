@@ -21,7 +21,8 @@ def roff(source: Path) -> str:
 
 def _outside_blocks(text: str) -> str:
     """``text`` without empty lines, but for those between .nf and .fi."""
-    kept, literal = [], False
+    kept: list[str] = []
+    literal = False
     for line in text.splitlines():
         literal = (literal or line == ".nf") and line != ".fi"
         if line or (literal and kept[-1] != ".nf"):

@@ -102,7 +102,7 @@ def test_a_disc(root: Path, xml: Path) -> None:
     "words", [["--file", "-"], ["--file=-"], ["--dry-run", "--file", "-", "--again"]], ids=" ".join
 )
 def test_stdin(root: Path, xml: Path, words: list[str]) -> None:
-    command = [*PROGRAM, "--root", root, "ovf", "merge", *words]
+    command: list[str | Path] = [*PROGRAM, "--root", root, "ovf", "merge", *words]
     done = subprocess.run(command, input=XML.encode(), capture_output=True, timeout=60, env=environment(), cwd="/")
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"172.16.0.254" in done.stdout

@@ -75,7 +75,7 @@ def test_start_on_a_terminal_has_one_line_for_each_unit(root: Path) -> None:
 @pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_start_on_a_terminal_without_colour(root: Path, setting: dict[str, str]) -> None:
     with agent(root, answers=[*STARTING, DONE]):
-        shown = on_terminal("--root", root, "start", **setting)
+        shown = on_terminal("--root", root, "start", columns=80, **setting)
     assert "\x1b[3" not in shown.out
     assert plain(shown.out).endswith("started\n")
 

@@ -262,7 +262,7 @@ def test_a_terminal_adds_colour_and_no_words(root: Path) -> None:
 @pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colour_can_be_refused(root: Path, setting: dict[str, str]) -> None:
     with agent(root, published()):
-        assert on_terminal("--root", root, "status", "-v", **setting) == Outcome(0, LINES)
+        assert on_terminal("--root", root, "status", "-v", columns=80, **setting) == Outcome(0, LINES)
 
 
 def test_long_lines_are_never_cut(root: Path) -> None:

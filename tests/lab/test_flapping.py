@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 
 from escadm.lab import Lab
 from escadm.lab.node import Node
@@ -29,6 +30,10 @@ def flip(node: Node, states: list[str], seconds: float) -> None:
     script += " open('/run/escadm/vrrp.fifo', 'w').write(f'INSTANCE \"ESC\" {state} 250\\n')\n"
     script += " time.sleep(float(sys.argv[1]))\n"
     node.exec(["python3", "-c", script, str(seconds / len(states)), *states])
+
+
+def has_role(node: Node, role: str) -> bool:
+    return node.role == role
 
 
 def check_log(node: Node) -> int:
@@ -65,7 +70,7 @@ def test_fifty_flips_end_as_the_last_one_says(new_lab: NewLab) -> None:
     for last in ("BACKUP", "MASTER"):
         first = "MASTER" if last == "BACKUP" else "BACKUP"
         flip(primary, [first, last] * 25, 5.0)
-        lab.wait_for(lambda word=last: primary.role == word, PATIENCE, f"the last word, {last}")
+        lab.wait_for(partial(has_role, primary, last), PATIENCE, f"the last word, {last}")
         wait_resource(lab, primary, "slow", "running" if last == "MASTER" else "stopped")
         wait_resource(lab, primary, "quick", "running" if last == "MASTER" else "stopped")
     assert check_log(primary) >= 50

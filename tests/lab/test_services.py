@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from functools import partial
 
 import psutil
 
@@ -225,13 +226,21 @@ def test_the_start_reports_the_first_failure(new_lab: NewLab) -> None:
     assert resource(node, "other")["state"] == "running"
 
 
+def adoptions(node: Node) -> int:
+    return len(events(node, "keepalived: adopted"))
+
+
+def has_adopted_again(node: Node, before: int) -> bool:
+    return adoptions(node) > before
+
+
 def test_services_survive_two_agents_killed_in_a_row(lab: Lab) -> None:
     primary, _ = wait_healthy(lab)
     before = {each["name"]: each["pgid"] for each in primary.status()["resources"]}
     for _ in range(2):
-        adopted = len(events(primary, "keepalived: adopted"))
+        again = partial(has_adopted_again, primary, adoptions(primary))
         lab.fault("agent-kill", primary.name)
-        lab.wait_for(lambda n=adopted: len(events(primary, "keepalived: adopted")) > n, PATIENCE, "adoption")
+        lab.wait_for(again, PATIENCE, "adoption")
     wait_healthy(lab)
     assert {each["name"]: each["pgid"] for each in primary.status()["resources"]} == before
 

@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^( *)```yaml\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 ROW = re.compile(r"^\| `(\w+)` \|.*\| `([^`]+)` \|$")
 PROGRAM: Any = typer.main.get_command(app.build())
 PROBE = {"tcp", "http", "exec", "timeout", "interval", "failures"}
-SECTIONS = {
+SECTIONS: dict[str, type[Resource]] = {
     "Any resource": Resource,
     "Group": Group,
     "Service": Service,
@@ -51,7 +51,7 @@ def _section(title: str) -> str:
 
 def _rows(title: str) -> list[tuple[str, str]]:
     """Key and example of each row of the section's tables."""
-    return [match.groups() for line in _section(title).splitlines() if (match := ROW.match(line))]
+    return [(match[1], match[2]) for line in _section(title).splitlines() if (match := ROW.match(line))]
 
 
 EXAMPLES = [

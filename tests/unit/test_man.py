@@ -91,7 +91,9 @@ def test_a_command_has_its_options_and_no_other(name: str) -> None:
 
 
 def test_escadm_names_the_global_options_and_no_other() -> None:
-    assert set(_terms(_section(ESCADM, "OPTIONS"))) == _options(PROGRAM) | set(app._SETTINGS["help_option_names"])
+    helps = app._SETTINGS["help_option_names"]
+    assert isinstance(helps, list)
+    assert set(_terms(_section(ESCADM, "OPTIONS"))) == _options(PROGRAM) | set(helps)
 
 
 def test_escadm_names_every_exit_code_and_no_other() -> None:

@@ -47,8 +47,11 @@ class Node:
         path.write_text(text)
         path.chmod(mode)
 
-    def merge(self, *, again: bool = False, dry_run: bool = False, **values: str) -> MergeResult:
-        names = {name.replace("user_data", "user-data"): value for name, value in {**ENOUGH, **values}.items()}
+    def merge(self, **values: str) -> MergeResult:
+        return self.merge_as(values)
+
+    def merge_as(self, values: dict[str, str], *, again: bool = False, dry_run: bool = False) -> MergeResult:
+        names = {name.replace("user_data", "user-data"): value for name, value in (ENOUGH | values).items()}
         lines = "\n".join(f"<Property key={quoteattr(key)} value={quoteattr(value)}/>" for key, value in names.items())
         self.xml.write_text(f"<Environment><PropertySection>\n{lines}\n</PropertySection></Environment>")
         return ovf_merge(self.paths, FACTS, Host(), str(self.xml), again=again, dry_run=dry_run)
@@ -261,7 +264,8 @@ def test_all_or_nothing(pair: Node, monkeypatch: pytest.MonkeyPatch, number: int
     """Whichever of the four files cannot be replaced: none of them is."""
     pair.write(pair.paths.hostname, "mine\n")
     pair.write(pair.paths.secrets, "A=1\n", 0o600)
-    commit, done = files._Swap.commit, []
+    commit = files._Swap.commit
+    done: list[files._Swap] = []
 
     def failing(swap: files._Swap) -> None:
         if len(done) == number:
@@ -298,7 +302,7 @@ def test_another_environment_is_told_and_not_taken(pair: Node) -> None:
 def test_again(pair: Node) -> None:
     pair.merged(gateway="172.16.0.254")
     pair.write(pair.paths.secrets, "# mine\n" + pair.paths.secrets.read_text() + "MINE=1\n", 0o600)
-    result = pair.merge(gateway="172.16.0.253", admin_password=OTHER, again=True)
+    result = pair.merge_as({"gateway": "172.16.0.253", "admin_password": OTHER}, again=True)
     assert result.outcome is Outcome.MERGED
     assert result.draft is not None
     assert result.draft.variables == 2
@@ -313,7 +317,7 @@ def test_the_mark_has_no_secret_in_it(node: Node) -> None:
     first = node.paths.ovf_merged.read_text()
     assert first.startswith("sha256:")
     assert len(first) == len("sha256:\n") + 64
-    node.merge(again=True, admin_password=OTHER)
+    node.merge_as({"admin_password": OTHER}, again=True)
     assert node.paths.ovf_merged.read_text() != first
 
 
@@ -322,7 +326,7 @@ def test_a_dry_run_changes_nothing_and_shows_no_secret(pair: Node) -> None:
     pair.write(pair.paths.secrets, "ESC_REST_PASSWORD=hunter5\nESC_GATEWAY=hunter6\n", 0o600)
     before = pair.tree()
     values = {"gateway": "172.16.0.254", "esc_hostname": "esc-0", "rest_password": "hunter7"}
-    result = pair.merge(dry_run=True, again=True, **values)
+    result = pair.merge_as(values, dry_run=True, again=True)
     assert pair.tree() == before
     assert result.draft is not None
     config, secrets, hostname = (str(each) for each in (pair.paths.config, pair.paths.secrets, pair.paths.hostname))

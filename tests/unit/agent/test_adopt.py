@@ -13,7 +13,7 @@ import pytest
 
 from escadm.agent import adopt as adopt_module
 from escadm.agent.adopt import adopt
-from escadm.agent.memory import Memory, UnitMemory, remember
+from escadm.agent.memory import Memory, UnitMemory, remember, restore_unit
 from escadm.agent.node import Node
 from escadm.agent.probing import mark_prefix
 from escadm.core.lifecycle import Life
@@ -321,12 +321,10 @@ def test_groups_folders_and_mounts(past: Past) -> None:
 def test_one_that_cannot_be_taken_over_does_not_keep_the_agent_from_the_others(
     past: Past, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    restore = adopt_module.restore_unit
-
     def breaks(memory: UnitMemory, planned: Unit | None) -> tuple[Unit, bool]:
         if memory.name == "mona":
             raise RuntimeError("boom")
-        return restore(memory, planned)
+        return restore_unit(memory, planned)
 
     monkeypatch.setattr(adopt_module, "restore_unit", breaks)
 

@@ -20,10 +20,9 @@ def journal_of(changes: list[RoleChange] | None = None) -> tuple[Journal, Clock,
 
 def test_change_from_its_beginning_to_its_end() -> None:
     journal, clock, _ = journal_of()
-    assert journal.target is None
+    assert (journal.target, journal.changes) == (None, [])
     journal.begin("BACKUP", "MASTER", "keepalived says MASTER")
-    assert journal.target == "MASTER"
-    assert journal.changes == []
+    assert (journal.target, journal.changes) == ("MASTER", [])
     clock.now += 0.5
     journal.mark("role")
     clock.now += 1.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -151,7 +150,7 @@ def test_words_of_a_service_that_lived_are_its_own(paths: Paths, gate: Path) -> 
 
 
 @pytest.fixture
-def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cgroup.procs of a scope of pgsql's, without a kernel that keeps it; the tree counts as the machine."""
     procs = tmp_path / "cgroup/esc.slice/esc-pgsql-01234567.scope/cgroup.procs"
     procs.parent.mkdir(parents=True)

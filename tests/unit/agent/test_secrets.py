@@ -9,10 +9,10 @@ import pytest
 from escadm.agent.vrrp import Keepalived, RoleFeed
 from escadm.core.environment_file import updated
 from escadm.core.lifecycle import Event
-from escadm.core.types import Exec, KeepalivedSpec, Kind, ProcessSpec, Unit
+from escadm.core.types import Exec, KeepalivedSpec, Kind, Probe, ProcessSpec, Unit
 from escadm.paths import Paths
 from tests.unit.agent.test_service import playing
-from tests.unit.agent.world import run, unit, wait_for
+from tests.unit.agent.world import QUICK, run, unit, wait_for
 
 VALUE = "a\"b'c$d `e`\\f\ng=€"
 
@@ -23,10 +23,10 @@ def write(paths: Paths, variables: dict[str, str]) -> None:
     paths.secrets.chmod(0o600)
 
 
-def settings(*own: tuple[str, str], **more: object) -> Unit:
+def settings(*own: tuple[str, str], ready: Probe = QUICK) -> Unit:
     """A service that writes its environment down, and lives on."""
     command = 'env -0 >"$AT/env.new"; mv "$AT/env.new" "$AT/env"; exec sleep 600'
-    return unit("confd", spec=ProcessSpec(("sh", "-c", command), environment=own), **more)
+    return unit("confd", spec=ProcessSpec(("sh", "-c", command), environment=own), ready=ready)
 
 
 async def environment(paths: Paths) -> dict[str, str]:

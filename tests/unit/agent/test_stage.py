@@ -19,8 +19,8 @@ Answers = dict[str, tuple[float, Event, str] | None]
 class Played:
     """A stage of one unit, with what happened to it."""
 
-    def __init__(self, answers: Answers, **limits: float) -> None:
-        self.plan = plan(unit("pgsql", **limits))
+    def __init__(self, answers: Answers, *, start_timeout: float = 90.0, stop_timeout: float = 30.0) -> None:
+        self.plan = plan(unit("pgsql", start_timeout=start_timeout, stop_timeout=stop_timeout))
         self.answers = answers
         self.told: list[str] = []
         self.drivers: list[Scripted] = []

@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 import subprocess
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -33,6 +34,9 @@ class Heard:
     def write(self, text: str) -> None:
         os.write(self.writer, text.encode())
 
+    def ends_with(self, state: Vrrp) -> bool:
+        return self.words[-1:] == [state]
+
     def close(self) -> None:
         os.close(self.writer)
         self.feed.close()
@@ -47,7 +51,7 @@ def test_words_count_in_order(paths: Paths) -> None:
         heard = Heard(paths)
         for state in (Vrrp.BACKUP, Vrrp.MASTER, Vrrp.FAULT, Vrrp.STOP):
             heard.write(word(state))
-            await wait_for(lambda state=state: heard.words[-1:] == [state])
+            await wait_for(partial(heard.ends_with, state))
         assert heard.words == [Vrrp.BACKUP, Vrrp.MASTER, Vrrp.FAULT, Vrrp.STOP]
         heard.close()
 

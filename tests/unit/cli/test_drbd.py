@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from escadm.actions import drbd_init as action
@@ -17,7 +19,7 @@ def test_an_interrupted_installation_says_how_it_goes_on(
     monkeypatch.setattr(action, "drbd_init", interrupt)
     monkeypatch.setattr(Paths, "is_host", True)
     monkeypatch.setattr(Session, "require_root", lambda self, what: None)
-    monkeypatch.setattr(app.sys, "argv", ["escadm", "drbd", "init"])
+    monkeypatch.setattr(sys, "argv", ["escadm", "drbd", "init"])
     with pytest.raises(SystemExit) as ended:
         app.main()
     assert ended.value.code == app.INTERRUPTED
@@ -38,7 +40,7 @@ def test_how_long_the_other_node_is_waited_for(
     monkeypatch.setattr(action, "drbd_init", note)
     monkeypatch.setattr(Paths, "is_host", True)
     monkeypatch.setattr(Session, "require_root", lambda self, what: None)
-    monkeypatch.setattr(app.sys, "argv", ["escadm", "drbd", "init", "--primary", *words])
+    monkeypatch.setattr(sys, "argv", ["escadm", "drbd", "init", "--primary", *words])
     with pytest.raises(SystemExit) as ended:
         app.main()
     assert (ended.value.code, given, capsys.readouterr().out) == (0, [seconds], "done\n")

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -27,7 +28,7 @@ print("done")
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that the next looks at the clock will see; then it stands still."""
     times = [0.0]
-    monkeypatch.setattr(meter.time, "monotonic", lambda: times.pop(0) if len(times) > 1 else times[0])
+    monkeypatch.setattr(time, "monotonic", lambda: times.pop(0) if len(times) > 1 else times[0])
     return times
 
 

@@ -22,7 +22,7 @@ def machine_of(case: dict[str, Any]) -> Machine:
     kinds = {name: Kind(kind) for name, kind in case.get("kinds", {}).items()}
     plan = make_plan(case["plan"], kinds, case.get("versions"), case.get("disabled", ()))
     needs = case.get("started", case["plan"])
-    sets = {
+    sets: dict[str, Any] = {
         key: value if isinstance(value, bool) else frozenset(value) for key, value in case.get("intent", {}).items()
     }
     machine = Machine(plan, Intent(**sets))

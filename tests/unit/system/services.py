@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from escadm.core.types import ProcessSpec
@@ -66,7 +67,7 @@ class Services:
 
     def sweep(self) -> None:
         for mark, child, leader in self.started:
-            wait_for(lambda mark=mark, leader=leader: not swept(mark, leader), f"the end of {mark}")
+            wait_for(partial(is_swept, mark, leader), f"the end of {mark}")
             child.wait(LIMIT)
 
 
@@ -74,6 +75,10 @@ def swept(mark: str, leader: ProcessId) -> list[ProcessId]:
     """What is left after one more SIGKILL for each of them."""
     kill(members(mark, leader))
     return members(mark, leader)
+
+
+def is_swept(mark: str, leader: ProcessId) -> bool:
+    return not swept(mark, leader)
 
 
 PRELUDE = """

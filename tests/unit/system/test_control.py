@@ -41,7 +41,7 @@ def paths(tmp_path: Path) -> Iterator[Paths]:
     process.communicate()
 
 
-def serve(paths: Paths, answer: Callable[[socket.socket, dict[str, object]], None]) -> threading.Thread:
+def serve(paths: Paths, answer: Callable[[socket.socket, dict[str, object]], object]) -> threading.Thread:
     """An agent's half in a thread: takes one connection, reads the request, and hands both to ``answer``."""
     server = control.listen(paths.control)
 
@@ -106,7 +106,7 @@ def test_an_agent_that_goes_away(paths: Paths) -> None:
 
 def test_an_agent_that_does_not_acknowledge_hangs(paths: Paths) -> None:
     over = threading.Event()
-    thread = serve(paths, lambda *_: over.wait(10) and None)
+    thread = serve(paths, lambda *_: over.wait(10))
     with pytest.raises(Failed, match="hangs"):
         list(control.ask(paths, {"do": "start"}, patience=0.1))
     over.set()

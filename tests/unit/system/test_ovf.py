@@ -96,7 +96,7 @@ def test_what_is_no_disc(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("number", [errno.ENOMEDIUM, errno.ENXIO])
 def test_an_empty_drive_is_nothing_to_tell(folder: Path, number: int) -> None:
     disc(folder)
-    with patch.object(iso9660.Path, "open", side_effect=OSError(number, os.strerror(number))):
+    with patch.object(Path, "open", side_effect=OSError(number, os.strerror(number))):
         assert found(folder.parent) == Search(None)
 
 

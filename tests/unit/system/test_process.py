@@ -16,10 +16,10 @@ import pytest
 
 from escadm.core.types import ProcessSpec
 from escadm.errors import Failed
+from escadm.system.alive import boot_id
 from escadm.system.process import (
     MARK,
     ProcessId,
-    boot_id,
     command_name,
     identify,
     is_alive,
@@ -160,7 +160,12 @@ def test_a_stranger_with_the_same_number_is_left_alone(services: Services) -> No
 def test_a_thread_that_got_the_number_of_a_dead_process_is_a_stranger() -> None:
     over = threading.Event()
     number: list[int] = []
-    thread = threading.Thread(target=lambda: (number.append(threading.get_native_id()), over.wait(LIMIT)))
+
+    def stay() -> None:
+        number.append(threading.get_native_id())
+        over.wait(LIMIT)
+
+    thread = threading.Thread(target=stay)
     thread.start()
     try:
         wait_for(lambda: number, "the thread's number")

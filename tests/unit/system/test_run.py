@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,7 +142,7 @@ def test_a_child_that_nothing_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(os, "killpg", lambda pid, number: sent.append(number))  # as deaf as a child in state D
     pid = 0
 
-    def remember(argv: object, **named: object) -> object:
+    def remember(argv: list[str], **named: Any) -> subprocess.Popen[Any]:
         nonlocal pid
         child = original(argv, **named)
         pid = child.pid
