@@ -29,22 +29,28 @@ def _pip(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture(scope="module")
+def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment into which the wheel was installed."""
+    made = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", made], check=True)
+    _pip("--python", made / "bin/python", "install", wheel)
+    return made
+
+
 def test_the_wheel_has_the_whole_package_and_nothing_else(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     tree = (path for path in (ROOT / "escadm").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     assert packed == {str(path.relative_to(ROOT)) for path in tree}
 
 
-def test_the_program_runs_where_the_wheel_was_installed(wheel: Path, tmp_path: Path) -> None:
-    python = tmp_path / "venv/bin/python"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
-    _pip("--python", python, "install", wheel)
+def test_the_program_runs_where_the_wheel_was_installed(venv: Path, tmp_path: Path) -> None:
     file = tmp_path / "root/opt/cisco/esc/esc-config/esc-config.yaml"
     file.parent.mkdir(parents=True)
     shutil.copyfile(ROOT / "etc/samples/pair.yaml", file)
 
     def said(*arguments: str) -> str:
-        command = [str(tmp_path / "venv/bin/escadm"), *arguments]
+        command = [str(venv / "bin/escadm"), *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.stdout, done.stderr
         return done.stdout
@@ -52,4 +58,13 @@ def test_the_program_runs_where_the_wheel_was_installed(wheel: Path, tmp_path: P
     assert said("version").split()[-1] == escadm.__version__
     assert "pgsql" in said("--root", str(tmp_path / "root"), "plan")
     assert "virtual_ipaddress" in said("--root", str(tmp_path / "root"), "diff")
-    assert (tmp_path / "venv/bin/escadm-fence-peer").exists()
+    assert (venv / "bin/escadm-fence-peer").exists()
+
+
+def test_a_program_that_imports_the_package_gets_its_types(venv: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("from escadm.core.types import Role\n\nrole: int = Role.MASTER\n")
+    mypy = Path(sys.executable).with_name("mypy")
+    command: list[str | Path] = [mypy, "--strict", "--python-executable", venv / "bin/python", program]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300).stdout
+    assert 'program.py:3: error: Incompatible types in assignment (expression has type "Role"' in told
