@@ -15,8 +15,9 @@ from escadm.cli import app
 from escadm.cli.argv import canonical
 from escadm.config.compile import compile_plan
 from escadm.config.load import parse
-from escadm.config.model import Drbd, Filesystem, Group, Keepalived, Resource, Service
+from escadm.config.model import MODELS, Drbd, Filesystem, Group, Keepalived, Resource, Service
 from escadm.config.overlay import ALIASES, catalogue
+from escadm.config.schema import json_schema
 from escadm.core.types import HostFacts
 from escadm.paths import Paths
 
@@ -26,7 +27,7 @@ REFERENCE = (ROOT / "docs/reference/esc-config.md").read_text()
 BLOCK = re.compile(r"^( *)```yaml\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 ROW = re.compile(r"^\| `(\w+)` \|.*\| `([^`]+)` \|$")
 PROGRAM: Any = typer.main.get_command(app.build())
-PROBE = {"tcp", "http", "exec", "timeout", "interval", "failures"}
+PROBE = set(json_schema()["$defs"]["service"]["properties"]["check"]["properties"])
 SECTIONS: dict[str, type[Resource]] = {
     "Any resource": Resource,
     "Group": Group,
@@ -65,6 +66,10 @@ def test_every_example_of_a_configuration_is_one(text: str) -> None:
     plan, _ = compile_plan(loaded, HostFacts({}, strict=False))
     assert not loaded.warnings
     assert plan.units
+
+
+def test_the_reference_has_every_type_of_resource() -> None:
+    assert set(SECTIONS.values()) == {Resource, *MODELS.values()}
 
 
 @pytest.mark.parametrize("title", list(SECTIONS))

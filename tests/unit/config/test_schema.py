@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from escadm.config import read_plan
+from escadm.config.model import MODELS
 from escadm.config.schema import json_schema, json_schema_text
 from escadm.core.types import HostFacts
 
@@ -25,6 +26,10 @@ def complaints(text: str) -> list[str]:
 def test_the_schema_that_ships_is_that_of_the_models() -> None:
     assert SHIPPED.read_text(encoding="utf-8") == json_schema_text(), f"make it anew: python -c {ANEW!r}"
     jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+def test_the_schema_has_every_type_of_resource() -> None:
+    assert json_schema()["$defs"].keys() == {model.__name__.lower() for model in MODELS.values()}
 
 
 def test_every_key_is_described() -> None:

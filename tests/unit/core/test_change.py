@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
+from escadm.core import change
 from escadm.core.change import classify
 from escadm.core.types import (
     Change,
@@ -67,6 +69,18 @@ def with_unit(name: str, **fields: object) -> Plan:
 def with_mona(**fields: object) -> Plan:
     assert isinstance(MONA.spec, ProcessSpec)
     return with_unit("mona", spec=replace(MONA.spec, **fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("spec", "classes", "others"),
+    [
+        (KeepalivedSpec, change.KEEPALIVED, {"unicast_source", "unicast_peers", "peer_paths"}),
+        (DrbdSpec, change.DRBD, {"nodes", "shared_secret", "major"}),
+        (Unit, change.UNIT, {"name", "spec", "mentioned"}),
+    ],
+)
+def test_every_field_has_its_class(spec: type[Any], classes: dict[str, object], others: set[str]) -> None:
+    assert {each.name for each in fields(spec)} == classes.keys() | others
 
 
 def test_the_same_plan_changes_nothing() -> None:
