@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from email.utils import parseaddr
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
@@ -20,6 +21,7 @@ from escadm.config.overlay import ALIASES, catalogue
 from escadm.config.schema import json_schema
 from escadm.core.types import HostFacts
 from escadm.paths import Paths
+from tests.packaging.deb import MAINTAINER
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -125,6 +127,17 @@ def test_the_reference_names_every_file_of_the_run_directory() -> None:
         str(path) for name in properties if (path := getattr(paths, name)).name not in page and str(path) not in page
     ]
     assert not missing
+
+
+def test_what_contributors_read_names_files_that_are_there() -> None:
+    """A word in capitals stands for a name of theirs."""
+    text = "".join((ROOT / page).read_text() for page in ("CONTRIBUTING.md", "SECURITY.md"))
+    named = set(re.findall(r"`((?:escadm|etc|docs|tests|systemd)/[^`\s]*)`", text))
+    assert not {each for each in named if not any(ROOT.glob(re.sub("[A-Z]{3,}", "*", each)))}
+
+
+def test_who_finds_a_weakness_writes_to_the_maintainer_of_the_package() -> None:
+    assert parseaddr(MAINTAINER)[1] in (ROOT / "SECURITY.md").read_text()
 
 
 def test_the_index_has_every_page() -> None:
