@@ -1,4 +1,4 @@
-"""Where the image and the saved state are kept between runs, and who may use them now."""
+"""What is made once and kept between runs: by whoever needs it first, while the others wait for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from escadm.errors import Failed
@@ -40,14 +40,15 @@ def remove(directory: Path) -> None:
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     if mounted := [point for point in points if f"{point}/".startswith(below)]:
         raise Failed(f"cannot remove {directory}: something is mounted there", f"umount {' '.join(reversed(mounted))}")
-    shutil.rmtree(directory)
+    with suppress(FileNotFoundError):  # the rack of machines removes its own
+        shutil.rmtree(directory)
 
 
 @contextmanager
-def locked() -> Iterator[None]:
-    """One pair of machines at a time, and nobody who builds while another runs: waits for its turn."""
+def held(name: str) -> Iterator[None]:
+    """Nobody else makes or removes what has this name meanwhile: waits for its turn."""
     root().mkdir(parents=True, exist_ok=True)
-    with (root() / "lock").open("w") as file:
+    with (root() / f"lock-{name}").open("w") as file:
         end = time.monotonic() + WAIT
         while True:
             try:
@@ -55,26 +56,60 @@ def locked() -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise Failed(f"cannot use {root()}: another run has had it for {WAIT:g} s") from None
-                time.sleep(0.5)
-        for stale in (*root().glob("new-*"), *root().glob("run-*")):  # of a run that was killed
-            remove(stale)
+                    raise Failed(f"cannot use {root()}: another run has had {name} for {WAIT:g} s") from None
+                time.sleep(0.1)
         yield
+
+
+@contextmanager
+def folder(prefix: str) -> Iterator[Path]:
+    """A new directory that is removed at the end, and later by others if this process has no time for that."""
+    root().mkdir(parents=True, exist_ok=True)
+    with held("folders"):
+        for stale in root().glob(f"{prefix}-*"):
+            if is_free(stale):
+                remove(stale)
+        made = Path(tempfile.mkdtemp(dir=root(), prefix=f"{prefix}-"))
+        owner = os.open(made, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(owner, fcntl.LOCK_EX)
+    try:
+        yield made
+    finally:
+        os.close(owner)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def is_free(directory: Path) -> bool:
+    """Whether the process that made the directory lives no more."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def path(kind: str, name: str) -> Path:
+    """Where :func:`made` has it."""
+    return root() / f"{kind}-{name}"
 
 
 def made(kind: str, name: str, make: Callable[[Path], None], kept: float = KEPT) -> Path:
     """The directory KIND-NAME, filled by ``make`` if it is not there; others unused for ``kept`` seconds go."""
-    target = root() / f"{kind}-{name}"
-    if target.is_dir():
-        os.utime(target)
-        return target
-    root().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root(), prefix="new-") as folder:
-        make(Path(folder))
-        for other in root().glob(f"{kind}-*"):
-            if time.time() - other.stat().st_mtime > kept:
-                remove(other)
-        Path(folder).chmod(0o755)
-        Path(folder).rename(target)
-        Path(folder).mkdir()  # what TemporaryDirectory removes at its end
+    target = path(kind, name)
+    with held(target.name):
+        if target.is_dir():
+            os.utime(target)
+            return target
+        with folder("new") as outer:
+            inner = outer / target.name
+            inner.mkdir()
+            make(inner)
+            for other in root().glob(f"{kind}-*"):
+                if time.time() - other.stat().st_mtime > kept:
+                    remove(other)
+                    (root() / f"lock-{other.name}").unlink(missing_ok=True)
+            inner.rename(target)
     return target

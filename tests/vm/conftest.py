@@ -1,5 +1,6 @@
-"""``pair``, ``installed``, ``ready``: two virtual machines for one test, from a saved state; ``measured``: figures.
+"""``pair``, ``installed``, ``ready``: two machines for one test; ``measured``: figures.
 
+A test that asks for machines runs once for each Debian release; with the mark ``one_release`` on this machine's own.
 The report of a test that failed has the machines' logs.
 """
 
@@ -9,53 +10,73 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from tests.vm.pair import Pair, prepare
+from tests.vm import build
+from tests.vm.image import image
+from tests.vm.packages import packages
+from tests.vm.pair import Pair
 from tests.vm.replicated import make_crossed_pair
 
 Measured = Callable[[str, float], None]
-FIGURES = pytest.StashKey[list[str]]()
+FIGURE = "measured"
+RELEASES = ("bookworm", "trixie")
 
 
-@pytest.fixture(scope="session")
-def cached() -> None:
-    """What is made once is there, so that no test's own time has it in it."""
-    prepare()
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of machines once for each release that it is for."""
+    if "release" in metafunc.fixturenames:
+        once = metafunc.definition.get_closest_marker("one_release") is not None
+        metafunc.parametrize("release", [build.release()] if once else RELEASES)
 
 
 @pytest.fixture
-def pair(cached: None) -> Iterator[Pair]:
+def cached(release: str) -> str:
+    """The release, once all is there that is made once: so that no test's own time has it in it."""
+    image(release)
+    packages(release)
+    return release
+
+
+@pytest.fixture
+def pair(cached: str) -> Iterator[Pair]:
     """Both machines run, idle; everything that the test did to them is forgotten afterwards."""
-    with Pair() as machines:
+    with Pair(cached) as machines:
         yield machines
 
 
 @pytest.fixture
-def installed(cached: None) -> Iterator[Pair]:
+def installed(cached: str) -> Iterator[Pair]:
     """As ``pair``, and both have the package."""
-    with Pair(ready=Pair.install) as machines:
+    with Pair(cached, ready=Pair.install) as machines:
         yield machines
 
 
 @pytest.fixture
-def ready(cached: None) -> Iterator[Pair]:
+def ready(cached: str) -> Iterator[Pair]:
     """A healthy replicated pair with a table ``rows``; see tests/vm/replicated.py."""
-    with Pair(ready=make_crossed_pair) as machines:
+    with Pair(cached, ready=make_crossed_pair) as machines:
         yield machines
 
 
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Measured:
     """``measured("power cut to VIP", 2.4)``: a line at the end of the run."""
-    figures = request.config.stash.setdefault(FIGURES, [])
-    return lambda what, seconds: figures.append(f"{what}: {seconds:.1f} s")
+    release = request.getfixturevalue("release")
+    told = request.node.user_properties
+    return lambda what, seconds: told.append((FIGURE, f"{release}: {what}: {seconds:.1f} s"))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was measured."""
-    figures = config.stash.get(FIGURES, [])
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take the longest begin first, so that none of them is left alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured, here or in another process."""
+    reports = [each for outcome in ("passed", "failed") for each in terminalreporter.getreports(outcome)]
+    figures = [text for report in reports for name, text in report.user_properties if name == FIGURE]
     if figures:
-        terminalreporter.section("measured on the virtual machines")
-        for figure in figures:
+        terminalreporter.section("measured on the machines")
+        for figure in dict.fromkeys(figures):
             terminalreporter.write_line(figure)
 
 

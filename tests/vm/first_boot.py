@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from tests.vm import cache
-from tests.vm.image import call, say
+from tests.vm.build import ALONE, call, say
+from tests.vm.image import DISK, image
 from tests.vm.packages import KEPT, THIS, fingerprint, packages
 
 OVERLAY = Path(__file__).parent / "first-boot"
@@ -62,24 +62,23 @@ def ovf(user_data: str, properties: Mapping[str, str]) -> Seed:
         f"    <Property oe:key={quoteattr(key)} oe:value={quoteattr(value)}/>\n"
         for key, value in {**properties, "user-data": encoded}.items()
     ]
-    return Seed("OVF ENV", {"ovf-env.xml": ENVIRONMENT.format(properties="".join(lines))})
+    # without a blank: else cloud-init asks the kernel for a drive, which is not there, instead of taking its word
+    return Seed("OVF-TRANSPORT", {"ovf-env.xml": ENVIRONMENT.format(properties="".join(lines))})
 
 
-def first_boot_image(base: Path) -> Path:
-    """The directory with the image of machines that have never booted, built from the lab's (some seconds)."""
+def first_boot_image(release: str) -> Path:
+    """The file with the image of machines that have never booted, built from the lab's (some seconds)."""
+    base = image(release)
     parts = [part for path in sorted(OVERLAY.rglob("*")) if path.is_file() for part in (str(path), path.read_bytes())]
     key = cache.key(str(base), fingerprint(), Path(__file__).read_bytes(), *parts)
-    return cache.made("first-boot", key, lambda target: build(base, target), KEPT)
+    return cache.made(f"first-boot-{release}", key, lambda target: build(release, base, target), KEPT) / DISK
 
 
-def build(base: Path, target: Path) -> None:
-    """Fill ``target``. The mount is in a namespace of its own: a build that is killed leaves none behind."""
-    say("installing the package in an image of the virtual machines")
-    for name in ("vmlinuz", "initrd"):
-        shutil.copy(base / name, target)
-    call(["cp", "--reflink=auto", "--sparse=always", base / "base.img", target])
+def build(release: str, base: Path, target: Path) -> None:
+    """Fill ``target``."""
+    say(f"installing the package in an image of the machines, {release}")
+    call(["cp", "--reflink=auto", "--sparse=always", base, target / DISK])
     (target / "root").mkdir()
-    package = packages() / "files" / THIS
-    argv: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"]
-    call([*argv, "sh", "-euc", INSTALL, "sh", target, OVERLAY, package])
+    package = packages(release) / "files" / THIS
+    call([*ALONE, "sh", "-euc", INSTALL, "sh", target, OVERLAY, package])
     (target / "root").rmdir()

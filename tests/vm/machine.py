@@ -1,11 +1,14 @@
-"""One of the two machines: its qemu, and what can be asked of the system inside."""
+"""One of the two machines: its power, its cables, and what can be asked of the system inside."""
 
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,25 +16,19 @@ from typing import TYPE_CHECKING, Any
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.run import Completed
-from tests.vm.channel import TURN, GuestAgent, Qmp
+from tests.vm import uml
+from tests.vm.channel import GuestAgent
 from tests.vm.packages import THIS
 
 if TYPE_CHECKING:
-    from tests.vm.pair import Supply
+    from tests.vm.supply import Supply
 
 LINKS = ("eth0", "eth1")
 """The network of VRRP, VIP and clients; the cross-over cable for replication."""
 PATHS = Paths()
-BOOT_TIMEOUT = 240.0
-MEMORY = "768M"
-PROCESSOR = "Nehalem-v1"
-"""One without wide vectors: emulated, these cost more than they save (a boot takes a fifth longer)."""
+BOOT_TIMEOUT = 120.0
 ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root"]
-KERNEL_OPTIONS = (
-    "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check net.ifnames=0 random.trust_cpu=on "
-    "systemd.show_status=0"
-)
-"""``no_timer_check``: on a busy host the kernel may find that its timer does not tick, and panic."""
+MACS = "vm.mac0=52:54:00:65:00:{number:02x} vm.mac1=52:54:00:65:01:{number:02x}"
 TOLD = "systemd.hostname={hostname} vm.eth0={eth0} vm.eth1={eth1}"
 """What a machine that is not told by cloud-init who it is learns from its kernel's command line."""
 SEEDED = "vm.seed"
@@ -51,32 +48,10 @@ class Wiring:
     def hostname(self) -> str:
         return f"node-{self.name}"
 
-
-def command_line(
-    wiring: Wiring, image: Path, directory: Path, *, saved: str | None = None, seeded: bool = False
-) -> list[str]:
-    """qemu's: software emulation alone, since nested virtualisation breaks in too many ways. ``saved``: a state."""
-    base = directory / wiring.name
-    told = SEEDED if seeded else TOLD.format(hostname=wiring.hostname, eth0=wiring.eth0, eth1=wiring.eth1)
-    argv = ["qemu-system-x86_64", "-name", wiring.hostname, "-accel", "tcg", "-machine", "q35", "-cpu", PROCESSOR]
-    argv += ["-smp", "1", "-m", MEMORY, "-nodefaults", "-display", "none", "-no-reboot"]
-    argv += ["-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd", "-append", f"{KERNEL_OPTIONS} {told}"]
-    argv += ["-chardev", f"file,id=console,path={base}.console,append=on", "-serial", "chardev:console"]
-    for disk in ("root", "data"):
-        argv += ["-drive", f"file={base}.{disk},if=virtio,format=qcow2,cache=unsafe"]
-    argv += ["-drive", f"file={directory}/packages,if=virtio,format=raw,readonly=on"]
-    if seeded:
-        argv += ["-drive", f"file={base}.seed,if=none,id=seed,format=raw,readonly=on"]
-        argv += ["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=seed"]
-    for index, link in enumerate(LINKS):
-        cable = f"local.type=unix,local.path={base}.{link},remote.type=unix,remote.path={base}.{link}.switch"
-        argv += ["-netdev", f"dgram,id=cable{index},{cable}"]
-        mac = f"52:54:00:65:{index:02x}:{wiring.number:02x}"
-        argv += ["-device", f"virtio-net-pci,netdev=cable{index},id={link},mac={mac},romfile="]
-    argv += ["-device", "virtio-serial", "-chardev", f"socket,id=agent,path={base}.agent,server=on,wait=off"]
-    argv += ["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0", "-device", "virtio-rng-pci"]
-    argv += ["-qmp", f"unix:{base}.qmp,server=on,wait=off"]
-    return [*argv, "-S", "-loadvm", saved] if saved else argv
+    def told(self, *, seeded: bool) -> str:
+        """Words for the kernel's command line; see guest/usr/local/sbin/vm-init."""
+        identity = SEEDED if seeded else TOLD.format(hostname=self.hostname, eth0=self.eth0, eth1=self.eth1)
+        return f"{MACS.format(number=self.number)} {identity}"
 
 
 class Machine:
@@ -88,7 +63,8 @@ class Machine:
         self.address, self.cross_address = (each.split("/")[0] for each in (wiring.eth0, wiring.eth1))
         self.console = supply.directory / f"{self.name}.console"
         self._agent: GuestAgent | None = None
-        self._qmp: Qmp | None = None
+        self._is_heard = False
+        self._numbers = itertools.count()
 
     # --- power and cables -----------------------------------------------------------------------------------
 
@@ -96,28 +72,20 @@ class Machine:
     def powered(self) -> bool:
         return bool(self.supply.ask("runs", name=self.name))
 
-    def switch_on(self, saved: str | None = None) -> None:
-        """Power on, without waiting for anything; ``saved`` goes on from a saved state."""
+    def switch_on(self) -> None:
+        """Power on, without waiting for anything."""
         if self.powered:
             return
         self.hang_up()
-        argv = command_line(self.wiring, self.image, self.supply.directory, saved=saved, seeded=self.seeded)
-        self.supply.ask("start", name=self.name, argv=argv)
-
-    def go_on(self) -> None:
-        """Let a machine that was switched on from a saved state run."""
-        end = time.monotonic() + TURN
-        while True:
-            try:
-                self.qmp.ask("cont")
-                return
-            except OSError:
-                if not self.powered or time.monotonic() > end:
-                    raise Failed(f"cannot go on with {self.hostname}: no answer\n{self.last_words()}") from None
-            time.sleep(0.05)
+        told = self.wiring.told(seeded=self.seeded)
+        line = self.supply.start(
+            self.name,
+            uml.command_line(uml.kernel(), self.name, self.supply.inside, self.image, told, seeded=self.seeded),
+        )
+        self._agent = GuestAgent(line, self.hostname)
 
     def power_on(self) -> None:
-        """Boot, until the system runs (about half a minute)."""
+        """Boot, until the system runs (some seconds)."""
         self.switch_on()
         self.wait_until_up()
 
@@ -125,6 +93,14 @@ class Machine:
         """The power goes at once: what was not written to a disk is lost."""
         self.supply.ask("kill", name=self.name)
         self.hang_up()
+
+    def freeze(self) -> None:
+        """The machine stands still, with all that is in it, until :meth:`thaw`."""
+        self.supply.ask("signal", name=self.name, number=int(signal.SIGSTOP))
+
+    def thaw(self) -> None:
+        """It goes on; its clocks tell that time has passed."""
+        self.supply.ask("signal", name=self.name, number=int(signal.SIGCONT))
 
     def wait_until_up(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Until the guest agent answers and systemd has started what it starts at boot."""
@@ -134,17 +110,17 @@ class Machine:
 
     def wait_until_heard(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Until the guest agent answers."""
-        end = time.monotonic() + timeout
-        while self._agent is None:
+        end, patience = time.monotonic() + timeout, 0.5
+        while not self._is_heard:
+            if self._agent is None or not self.powered:
+                raise Failed(f"cannot boot {self.hostname}: it has ended\n{self.last_words(60)}")
             try:
-                self._agent = GuestAgent(self._socket("agent"), timeout=1.0)
+                self._agent.synchronise(patience)
+                self._is_heard = True
             except OSError:
-                if not self.powered:
-                    raise Failed(f"cannot boot {self.hostname}: its qemu has ended\n{self.last_words()}") from None
                 if time.monotonic() > end:
-                    raise Failed(f"cannot boot {self.hostname} in {timeout:g} s\n{self.last_words()}") from None
-                time.sleep(0.1)
-        self._agent.patience(TURN)
+                    raise Failed(f"cannot boot {self.hostname} in {timeout:g} s\n{self.last_words(60)}") from None
+            patience = min(patience * 1.2, 5.0)  # what is asked in vain fills the line
 
     def shutdown(self, how: str = "poweroff", timeout: float = 180.0) -> None:
         """systemd stops everything in order, then the power goes off: also for ``reboot``, until it is switched on."""
@@ -153,34 +129,23 @@ class Machine:
         end = time.monotonic() + timeout
         while self.powered:
             if time.monotonic() > end:
-                raise Failed(f"cannot shut {self.hostname} down in {timeout:g} s\n{self.last_words()}")
+                raise Failed(f"cannot shut {self.hostname} down in {timeout:g} s\n{self.last_words(60)}")
             time.sleep(0.1)
         self.hang_up()
 
     def unplug(self, link: str) -> None:
         """Pull the machine's cable: it sees its carrier go."""
-        self.qmp.ask("set_link", name=link, up=False)
+        self.sh(f"ip -n outside link set out{LINKS.index(link)} down")
 
     def plug_in(self, link: str) -> None:
         """Put the cable back."""
-        self.qmp.ask("set_link", name=link, up=True)
-
-    @property
-    def qmp(self) -> Qmp:
-        if self._qmp is None:
-            self._require_power()
-            self._qmp = Qmp(self._socket("qmp"))
-        return self._qmp
-
-    def _socket(self, kind: str) -> Path:
-        return self.supply.directory / f"{self.name}.{kind}"
+        self.sh(f"ip -n outside link set out{LINKS.index(link)} up")
 
     def hang_up(self) -> None:
-        """Close the connections to the machine; the next question opens them again."""
-        for channel in (self._agent, self._qmp):
-            if channel:
-                channel.close()
-        self._agent = self._qmp = None
+        """The line to the machine is dead."""
+        if self._agent:
+            self._agent.close()
+        self._agent, self._is_heard = None, False
 
     def _require_power(self) -> None:
         if not self.powered:
@@ -194,15 +159,21 @@ class Machine:
         """Run a command on the machine. With ``check`` an exit code other than 0 raises Failed."""
         words = [str(word) for word in argv]
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        request: dict[str, Any] = {"path": words[0], "arg": words[1:], "env": ENVIRONMENT, "capture-output": True}
-        if data:
-            request["input-data"] = base64.b64encode(data).decode()
+        path, *rest = [*self._fed_with(data), *words] if data else words
+        request: dict[str, Any] = {"path": path, "arg": rest, "env": ENVIRONMENT, "capture-output": True}
         done = self._result(self._ask("guest-exec", **request)["pid"], words, timeout)
         code = done.get("exitcode", -done.get("signal", 0))
         out, err = (base64.b64decode(done.get(key, "")).decode(errors="replace") for key in ("out-data", "err-data"))
         if check and code != 0:
             raise Failed(f"{self.hostname}: {' '.join(words)} exited with code {code}: {(err or out).strip()}")
         return Completed(tuple(words), code, out, err)
+
+    def _fed_with(self, data: bytes) -> list[str]:
+        """The beginning of a command line that has this for the rest's stdin."""
+        file = f"/run/vm-stdin-{next(self._numbers)}"
+        with self._asked() as agent:
+            agent.store(file, data)
+        return ["/bin/sh", "-c", 'exec <"$1"; rm "$1"; shift; exec "$@"', "sh", file]
 
     def _result(self, pid: int, words: Sequence[str], timeout: float) -> dict[str, Any]:
         """Ask for the end of a command until it has come."""
@@ -218,14 +189,20 @@ class Machine:
             pause = min(pause * 1.5, 0.2)
 
     def _ask(self, command: str, **arguments: Any) -> Any:
-        """Ask the guest agent, on a new line if the old one is broken; Failed where there is nobody."""
+        """Ask the guest agent; Failed where there is nobody."""
+        with self._asked() as agent:
+            return agent.ask(command, **arguments)
+
+    @contextmanager
+    def _asked(self) -> Iterator[GuestAgent]:
+        """The guest agent, who has answered before; if it does not now, it is asked from the beginning next time."""
+        self._require_power()
+        self.wait_until_heard()
+        assert self._agent is not None
         try:
-            if self._agent is None:
-                self._require_power()
-                self._agent = GuestAgent(self._socket("agent"))
-            return self._agent.ask(command, **arguments)
+            yield self._agent
         except OSError as error:
-            self.hang_up()
+            self._is_heard = False
             self._require_power()
             raise Failed(f"cannot reach {self.hostname}: its guest agent does not answer: {error}") from None
 
@@ -247,7 +224,7 @@ class Machine:
 
     def install(self, package: str = THIS) -> None:
         """``dpkg --install`` one of the packages on the disk that is there for it; it outlives a power cut."""
-        script = 'mount -r /dev/vdc /media; trap "umount /media" EXIT; dpkg --install "/media/$1"; sync'
+        script = f'mount -r {uml.PACKAGES_DISK} /media; trap "umount /media" EXIT; dpkg --install "/media/$1"; sync'
         self.exec(["/bin/sh", "-euc", script, "sh", package], timeout=180)
 
     def escadm(self, *words: str, check: bool = True, timeout: float = 120.0) -> Completed:
@@ -281,13 +258,9 @@ class Machine:
     # --- when something went wrong --------------------------------------------------------------------------
 
     def last_words(self, lines: int = 15) -> str:
-        """The end of the console, which outlives the power, and of what qemu said."""
-        parts = []
-        for file in (self.console, self.supply.directory / f"{self.name}.qemu.log"):
-            if file.exists():
-                tail = file.read_text(errors="replace").splitlines()[-lines:]
-                parts.append("\n".join([f"--- {self.hostname} {file.name}", *tail]))
-        return "\n".join(parts)
+        """The end of the console, which outlives the power."""
+        text = self.console.read_text(errors="replace") if self.console.exists() else ""
+        return "\n".join([f"--- {self.hostname} console", *text.splitlines()[-lines:]])
 
     def logs(self, lines: int = 40) -> str:
         """The ends of the agent's log, the journal and the console."""

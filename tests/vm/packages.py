@@ -6,14 +6,13 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from tests.packaging import deb
+from tests.releases import PYTHON, run_in
 from tests.vm import cache
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("escadm", "systemd", "etc", "docs/man", "tests/packaging", "tests/constraints.txt", "pyproject.toml")
 """What goes into the package, and what says how."""
 SIZE = "64M"
-"""Always the same: a saved state remembers the size of its disks."""
 KEPT = 7200.0
 THIS, NEXT = "escadm.deb", "escadm-next.deb"
 NEXT_VERSION = "99.0"
@@ -31,17 +30,19 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def packages() -> Path:
-    """The directory with both packages and the ``disk`` that has them, built if need be (some seconds)."""
-    return cache.made("packages", fingerprint(), build, KEPT)
+def packages(release: str) -> Path:
+    """The directory with both packages for a release and the ``disk`` that has them, built if need be."""
+    return cache.made(f"packages-{release}", fingerprint(), lambda target: build(release, target), KEPT)
 
 
-def build(target: Path) -> None:
+def build(release: str, target: Path) -> None:
     """Fill ``target``."""
     folder = target / "files"
-    for name, version in ((THIS, None), (NEXT, NEXT_VERSION)):
+    for name, options in ((THIS, []), (NEXT, ["--version", NEXT_VERSION])):
         folder.mkdir(exist_ok=True)
-        deb.build(target, version).rename(folder / name)
+        argv = [PYTHON, "-m", "tests.packaging", "--output", str(target), *options]
+        run_in(release, argv, share=(target,), check=True, stdout=subprocess.DEVNULL)
+        next(target.glob("*.deb")).rename(folder / name)
     disk = target / "disk"
     subprocess.run(["truncate", "--size", SIZE, disk], check=True)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", folder, disk], check=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.vm import volume
 from tests.vm.machine import Machine
 from tests.vm.pair import Pair
+from tests.vm.uml import DATA_DISK
 
 TARGET = Path(__file__).parents[1] / "unit/system/drbd/8.4"
 SETUP = "/lib/drbd/drbdsetup-84"
@@ -227,7 +228,7 @@ def disk_error(record: Recorder, pair: Pair) -> None:
     record.said("attach.disk-error", a, "drbdadm attach esc")
     pair.heal()
     record.until(b, "Connected")
-    a.sh(f"dmsetup suspend data; dmsetup load data --table '0 {BLOCKS} linear /dev/vdb 0'; dmsetup resume data")
+    a.sh(f"dmsetup suspend data; dmsetup load data --table '0 {BLOCKS} linear {DATA_DISK} 0'; dmsetup resume data")
     a.sh("drbdadm attach esc")
     record.until(b, "Connected", "UpToDate/UpToDate")
 
@@ -241,7 +242,7 @@ def main() -> None:
         record = Recorder(pair)
         for machine in pair.machines:
             machine.write("/etc/drbd.d/esc.res", volume.configuration(pair, DISK))
-            machine.sh(f"dmsetup create data --table '0 {BLOCKS} linear /dev/vdb 0'")
+            machine.sh(f"dmsetup create data --table '0 {BLOCKS} linear {DATA_DISK} 0'")
         a, _ = pair.machines
         record.write(
             "versions", a.sh("uname -r; modinfo -F version drbd; drbdadm --version; dpkg -l drbd-utils | tail -1")

@@ -9,20 +9,23 @@ import time
 
 import yaml
 
+from tests.vm.image import POSTGRESQL
 from tests.vm.machine import Machine
-from tests.vm.pair import GATEWAY, VIP, Pair
+from tests.vm.pair import VIP, Pair
+from tests.vm.supply import GATEWAY
+from tests.vm.uml import DATA_DISK as DISK
 
-CONFIG = """\
+CONFIG = f"""\
 resources:
   drbd:
-    disk: /dev/vdb
+    disk: {DISK}
   pgsql:
     command: >-
-      /usr/lib/postgresql/15/bin/postgres -D /opt/cisco/esc/esc_database/pgsql
+      {POSTGRESQL}/bin/postgres -D /opt/cisco/esc/esc_database/pgsql
       -c listen_addresses=* -c unix_socket_directories=/tmp
     user: postgres
     stop_signal: SIGINT
-    ready: {exec: [/usr/lib/postgresql/15/bin/psql, -h, /tmp, -qAtXc, select 1, postgres]}
+    ready: {{exec: [{POSTGRESQL}/bin/psql, -h, /tmp, -qAtXc, select 1, postgres]}}
 """
 PATH = "/opt/cisco/esc/esc-config/esc-config.yaml"
 MOUNT = "/opt/cisco/esc/esc_database"
@@ -32,7 +35,7 @@ drbdadm primary esc
 mkdir -p {MOUNT}
 mount /dev/drbd1 {MOUNT}
 install -d -o postgres -g postgres -m 700 {DATA}
-su postgres -c "/usr/lib/postgresql/15/bin/initdb -D {DATA} -A trust --no-sync -N --wal-segsize=1" >/dev/null
+su postgres -c "{POSTGRESQL}/bin/initdb -D {DATA} -A trust --no-sync -N --wal-segsize=1" >/dev/null
 echo "host all all 172.0.0.0/8 trust" >>{DATA}/pg_hba.conf
 umount {MOUNT}
 drbdadm secondary esc
@@ -96,7 +99,7 @@ def wait_healthy(pair: Pair, limit: float = 120) -> tuple[Machine, Machine]:
 
 
 PAUSE = 0.3
-"""Seconds between two rows: a new connection each takes a good part of what an emulated machine can do."""
+"""Seconds between two rows. Each has a connection of its own, and so a process of PostgreSQL's, which is dear there."""
 
 
 class Writer(threading.Thread):
@@ -134,11 +137,20 @@ class Writer(threading.Thread):
         moments = [at for at, _ in self.acknowledged if at >= begin]
         return max(later - earlier for earlier, later in itertools.pairwise([begin, *moments]))
 
+    def end(self) -> None:
+        """No more rows."""
+        self.ending.set()
+        self.join()
+
+    def rows(self) -> set[int]:
+        """What is there; none of it twice."""
+        there = [int(line) for line in (self.sql("select number from rows") or "").splitlines()]
+        assert len(there) == len(set(there))
+        return set(there)
+
     def check(self) -> None:
         """Every acknowledged row is there, and none twice."""
-        there = [int(line) for line in (self.sql("select number from rows order by 1") or "").splitlines()]
-        assert len(there) == len(set(there))
-        assert {number for _, number in self.acknowledged} - set(there) == set()
+        assert {number for _, number in self.acknowledged} - self.rows() == set()
 
 
 class Scene:
@@ -157,8 +169,7 @@ class Scene:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.client.ending.set()
-        self.client.join()
+        self.client.end()
 
     # --- acts ---
 
@@ -197,7 +208,7 @@ class Scene:
     def put_disk_on_mapper(self, machine: Machine) -> None:
         """DRBD's disk on this machine is a device that can be made to fail."""
         machine.escadm("stop")
-        machine.sh('dmsetup create data --table "0 $(blockdev --getsz /dev/vdb) linear /dev/vdb 0"')
+        machine.sh(f'dmsetup create data --table "0 $(blockdev --getsz {DISK}) linear {DISK} 0"')
         self.set(machine, "resources.drbd.disk", "/dev/mapper/data")
         machine.escadm("restart", check=False)
         wait_healthy(self.pair)
@@ -246,8 +257,7 @@ class Scene:
         found, _ = wait_healthy(self.pair, 150)
         assert primary in (None, found)
         self.writes_on(found)
-        self.client.ending.set()
-        self.client.join()
+        self.client.end()
         if counted:
             self.client.check()
 

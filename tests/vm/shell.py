@@ -1,10 +1,11 @@
-"""The pair by hand: python -m tests.vm.shell. See docs/how-to/vm-lab.md."""
+"""The pair by hand: python -m tests.vm.shell [RELEASE]. See docs/how-to/vm-lab.md."""
 
 from __future__ import annotations
 
 import cmd
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import IO
 
@@ -17,7 +18,10 @@ class Shell(cmd.Cmd):
     """A line: a machine (a, b, client) and a command for it, or one of the words below (help WORD)."""
 
     prompt = "vm> "
-    intro = "a COMMAND, b COMMAND, client COMMAND; power, cut, partition, isolate, heal, logs, end; help"
+    intro = (
+        "a COMMAND, b COMMAND, client COMMAND; power, freeze, thaw, cut, partition, silence, isolate, heal, logs, end\n"
+        "help WORD"
+    )
 
     def __init__(self, pair: Pair, stdin: IO[str] | None = None) -> None:
         super().__init__(stdin=stdin)
@@ -64,6 +68,14 @@ class Shell(cmd.Cmd):
         }
         acts[what](self.machines[name])
 
+    def do_freeze(self, line: str) -> None:
+        """freeze a|b: the machine stands still, with all that is in it."""
+        self.machines[line.strip()].freeze()
+
+    def do_thaw(self, line: str) -> None:
+        """thaw a|b: it goes on."""
+        self.machines[line.strip()].thaw()
+
     def do_cut(self, line: str) -> None:
         """cut LINK [a|b]: pull the cable of one machine, or of both."""
         link, *names = shlex.split(line)
@@ -72,6 +84,12 @@ class Shell(cmd.Cmd):
     def do_partition(self, line: str) -> None:
         """partition [LINK…]: the machines do not hear each other; all carriers stay."""
         self.pair.partition(*shlex.split(line))
+
+    def do_silence(self, line: str) -> None:
+        """silence a|b [LINK…]: the other machine does not hear this one, which still hears the other."""
+        name, *links = shlex.split(line)
+        machine = self.machines[name]
+        self.pair.silence(machine, self.pair.other(machine), *links)
 
     def do_isolate(self, line: str) -> None:
         """isolate a|b [LINK…]: nobody hears this machine; all carriers stay."""
@@ -96,7 +114,7 @@ class Shell(cmd.Cmd):
 
 def main() -> None:
     """Start the pair, and read lines until the end."""
-    with Pair(ready=Pair.install) as pair:
+    with Pair(*sys.argv[1:2], ready=Pair.install) as pair:
         for machine in pair.machines:
             print(f"{machine.hostname}: {machine.address} on {LINKS[0]}, {machine.cross_address} on {LINKS[1]}")
         try:

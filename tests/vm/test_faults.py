@@ -10,8 +10,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.pair import GATEWAY, Pair
+from tests.vm.pair import Pair
 from tests.vm.replicated import MOUNT, Scene
+from tests.vm.supply import GATEWAY
+from tests.vm.uml import DATA_DISK as DISK
+
+HELD_HANDLER = """\
+touch /run/held
+mv /usr/bin/escadm-fence-peer /usr/bin/escadm-fence-peer.real
+cat >/usr/bin/escadm-fence-peer <<'END'
+#!/bin/sh
+while [ -e /run/held ]; do sleep 0.1; done
+echo the handler ends >/dev/kmsg
+exit 5
+END
+chmod 755 /usr/bin/escadm-fence-peer
+"""
+"""DRBD's handler answers, once a file is gone, what it would have answered before the volume went down."""
 
 
 @pytest.fixture
@@ -133,6 +148,19 @@ def test_the_primary_is_cut_off_from_everybody_with_a_gateway(scene: Scene) -> N
     scene.healthy(primary=new)
 
 
+@pytest.mark.one_release
+def test_the_volume_stays_up_while_drbd_waits_for_an_answer(scene: Scene) -> None:
+    """DRBD 8.4 takes a late answer to its question after the peer for one about a volume that is gone: a panic."""
+    old, new = scene.primary, scene.standby
+    old.sh(HELD_HANDLER)
+    scene.pair.isolate(old)
+    scene.writes_on(new)
+    scene.reads(old, "cannot take the volume down: DRBD waits for what it asked about the peer")
+    old.sh("rm /run/held")
+    scene.pair.heal()
+    scene.healthy(primary=new)
+
+
 def test_the_standby_is_cut_off_from_everybody_with_a_gateway(scene: Scene) -> None:
     primary, standby = scene.primary, scene.standby
     scene.pair.isolate(standby)
@@ -197,11 +225,11 @@ def test_the_primarys_disk_fails(scene: Scene) -> None:
     scene.put_disk_on_mapper(primary)
     standby.escadm("switchover")
     scene.writes_on(primary)
-    error = '0 "$(blockdev --getsz /dev/vdb)" error'
+    error = f'0 "$(blockdev --getsz {DISK})" error'
     primary.sh(f"echo {error} | dmsetup load data; dmsetup suspend data; dmsetup resume data")
     scene.writes_on(standby)
     scene.reads(primary, "Diskless")
-    primary.sh('echo 0 "$(blockdev --getsz /dev/vdb)" linear /dev/vdb 0 | dmsetup load data; dmsetup resume data')
+    primary.sh(f'echo 0 "$(blockdev --getsz {DISK})" linear {DISK} 0 | dmsetup load data; dmsetup resume data')
     primary.escadm("restart", check=False)
     scene.healthy(primary=standby)
 

@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from tests.vm.conftest import Measured
-from tests.vm.first_boot import Seed, nocloud, ovf
+from tests.vm.first_boot import Seed, first_boot_image, nocloud, ovf
 from tests.vm.machine import Machine
-from tests.vm.pair import GATEWAY, Pair, prepare_first_boot
+from tests.vm.pair import Pair
 from tests.vm.replicated import wait_healthy
+from tests.vm.supply import GATEWAY
+from tests.vm.uml import DATA_DISK
 
 USER_DATA = Path(__file__).parents[2] / "etc/user-data"
 NUMBERS = {"a": 1, "b": 2}
@@ -43,17 +45,18 @@ LIMIT = 600
 OUTPUT = "/var/log/cloud-init-output.log"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def images(cached: None) -> None:
-    """Made before the first of the tests, and not in its own time."""
-    prepare_first_boot()
+@pytest.fixture
+def blank(cached: str) -> str:
+    """The release, once the image of machines that have never booted is there."""
+    first_boot_image(cached)
+    return cached
 
 
 def user_data(name: str) -> str:
     """The file as it is, but for the disk: this hypervisor names it otherwise."""
     text = (USER_DATA / f"user-data-{NUMBERS[name]}").read_text()
     assert text.count("/dev/sdb") == 1
-    return text.replace("/dev/sdb", "/dev/vdb")
+    return text.replace("/dev/sdb", DATA_DISK)
 
 
 def network(text: str) -> str:
@@ -72,10 +75,10 @@ def settled(machine: Machine) -> None:
 
 
 @contextmanager
-def booted(seeds: dict[str, Seed], measured: Measured) -> Iterator[Pair]:
+def booted(release: str, seeds: dict[str, Seed], measured: Measured) -> Iterator[Pair]:
     """The machines, switched on; the pair is healthy then."""
     begin = time.monotonic()
-    with Pair(seeds=seeds) as pair:
+    with Pair(release, seeds=seeds) as pair:
         try:
             wait_healthy(pair, LIMIT)
             measured("power on to Master Healthy", time.monotonic() - begin)
@@ -88,10 +91,11 @@ def booted(seeds: dict[str, Seed], measured: Measured) -> Iterator[Pair]:
         yield pair
 
 
-def test_a_nocloud_seed_makes_a_pair_and_does_so_once(measured: Measured) -> None:
+@pytest.mark.long
+def test_a_nocloud_seed_makes_a_pair_and_does_so_once(blank: str, measured: Measured) -> None:
     texts = {name: user_data(name) for name in NUMBERS}
     seeds = {name: nocloud(f"node-{name}", text, network(text)) for name, text in texts.items()}
-    with booted(seeds, measured) as pair:
+    with booted(blank, seeds, measured) as pair:
         done = {machine: first_boot(machine) for machine in pair.machines}
         assert all("blank; meta-data written" in told for told, _ in done.values())
         assert "both disks are blank: there is nothing to copy" in done[pair.a][0]
@@ -114,7 +118,8 @@ def first_boot(machine: Machine) -> tuple[str, str]:
     return "\n".join(lines), machine.sh("tail -n +1 /var/lib/cloud/sem/bootper.*")
 
 
-def test_user_data_in_an_ovf_environment_makes_a_pair(measured: Measured) -> None:
+@pytest.mark.long
+def test_user_data_in_an_ovf_environment_makes_a_pair(blank: str, measured: Measured) -> None:
     """As the manual deploys them; one of the nodes starts the service by the very command that is printed there."""
     seeds = {}
     for name in NUMBERS:
@@ -123,7 +128,7 @@ def test_user_data_in_an_ovf_environment_makes_a_pair(measured: Measured) -> Non
             assert text.count("systemctl enable --now esc_service") == 1
             text = text.replace("systemctl enable --now esc_service", PRINTED)
         seeds[name] = ovf(text, {**PROPERTIES, "esc_hostname": f"node-{name}"})
-    with booted(seeds, measured) as pair:
+    with booted(blank, seeds, measured) as pair:
         for machine in pair.machines:
             assert machine.sh("hostname").strip() == machine.hostname
             assert machine.sh("systemctl is-enabled esc_service").strip() == "enabled"

@@ -13,6 +13,8 @@ from tests.vm import volume
 from tests.vm.machine import Machine
 from tests.vm.pair import VIP, Pair
 from tests.vm.replicated import PATH
+from tests.vm.uml import DATA_DISK as DISK
+from tests.vm.uml import PACKAGES_DISK
 
 PATHS = Paths()
 RESOURCES = f"""\
@@ -57,7 +59,7 @@ def test_blank_disks_need_no_copy(installed: Pair) -> None:
     pair = installed
     a, b = pair.machines
     for machine in pair.machines:
-        machine.sh(f"dmsetup create data --table '0 {SIZES[machine.name]} linear /dev/vdb 0'")
+        machine.sh(f"dmsetup create data --table '0 {SIZES[machine.name]} linear {DISK} 0'")
     configure(pair, "/dev/mapper/data")
     a.sh("drbdadm up esc", check=False)  # a start before there is anything to start
     assert "/dev/mapper/data: blank; meta-data written" in drbd(a, "init")
@@ -71,9 +73,11 @@ def test_blank_disks_need_no_copy(installed: Pair) -> None:
         machine.sh("drbdadm down esc")
     assert len({each.sh(f"head -c {size} /dev/mapper/data | sha256sum") for each in pair.machines}) == 1
 
-    configure(pair, "/dev/mapper/data", "  filesystem: {device: /dev/vdc}\n")  # a new one's discards are a copy, too
+    configure(
+        pair, "/dev/mapper/data", f"  filesystem: {{device: {PACKAGES_DISK}}}\n"
+    )  # a new one's discards are a copy, too
     for machine in pair.machines:
-        machine.sh("dmsetup remove data; dmsetup create data --table '0 65536 linear /dev/vdb 98304'")
+        machine.sh(f"dmsetup remove data; dmsetup create data --table '0 65536 linear {DISK} 98304'")
     b.sh("head -c 5000 /dev/urandom | dd of=/dev/mapper/data bs=1M seek=20 conv=notrunc,fsync status=none")
     assert "blank" in drbd(a, "init")
     assert "blank" not in drbd(b, "init")
@@ -89,11 +93,11 @@ def test_the_power_goes_in_the_middle_of_drbd_init(installed: Pair) -> None:
     """On the node that prepares its disk, and on the one that begins the first copy: typed again, both go on."""
     pair = installed
     a, b = pair.machines
-    configure(pair, "/dev/vdb")
-    a.sh("echo something | dd of=/dev/vdb bs=1M seek=40 conv=notrunc,fsync status=none")  # not blank: there is a copy
+    configure(pair, DISK)
+    a.sh(f"echo something | dd of={DISK} bs=1M seek=40 conv=notrunc,fsync status=none")  # not blank: there is a copy
     drbd(a, "init")
     in_the_background(b, "init")
-    pair.wait_for(lambda: "drbd" in b.sh("blkid -p /dev/vdb", check=False), 60, "meta-data", poll=0.02)
+    pair.wait_for(lambda: "drbd" in b.sh(f"blkid -p {DISK}", check=False), 60, "meta-data", poll=0.02)
     b.power_cut()
     b.power_on()
     drbd(b, "init")
@@ -101,7 +105,7 @@ def test_the_power_goes_in_the_middle_of_drbd_init(installed: Pair) -> None:
     pair.wait_for(lambda: volume.role(a).startswith("Primary"), 60, "the source", poll=0.02)
     a.power_cut()
     a.power_on()
-    assert "/dev/vdb: the disk has DRBD's meta-data already" in drbd(a, "init")
+    assert f"{DISK}: the disk has DRBD's meta-data already" in drbd(a, "init")
     pair.wait_for(lambda: volume.connection(a) == "Connected", 60, "the copy to go on")
     drbd(a, "init", "--primary")
     wait_in_sync(pair)
@@ -116,17 +120,17 @@ def test_an_existing_file_system_becomes_the_pairs(installed: Pair) -> None:
     """Whatever is typed where, and although the power goes in the middle of it."""
     pair = installed
     a, b = pair.machines
-    configure(pair, "/dev/vdb")
-    a.sh("mkfs.ext4 -q /dev/vdb; mount /dev/vdb /mnt; echo precious >/mnt/file; umount /mnt")
+    configure(pair, DISK)
+    a.sh(f"mkfs.ext4 -q {DISK}; mount {DISK} /mnt; echo precious >/mnt/file; umount /mnt")
     steps = re.search(
-        r"unmounted: (.+), then (resize2fs .+); then the same again", refused(a, "init", "--keep=/dev/vdb")
+        r"unmounted: (.+), then (resize2fs .+); then the same again", refused(a, "init", f"--keep={DISK}")
     )
     assert steps is not None
     a.sh(f"{steps[1]} -p; {steps[2]}")
     assert "blank; meta-data written" in drbd(b, "init")
     a.sh("drbdadm create-md --force esc")  # so far --keep had come when the power went
-    assert "escadm drbd init --keep /dev/vdb" in refused(a, "init")
-    assert "/dev/vdb: what is on it is the pair's data from now on" in drbd(a, "init", "--keep", "/dev/vdb")
+    assert f"escadm drbd init --keep {DISK}" in refused(a, "init")
+    assert f"{DISK}: what is on it is the pair's data from now on" in drbd(a, "init", "--keep", DISK)
     for machine in pair.machines:
         machine.sh("drbdadm disk-options --resync-rate=1M --c-plan-ahead=0 esc")
     pair.wait_for(lambda: volume.connection(b).endswith("SyncT"), 30, "the peer to be filled")
@@ -134,7 +138,7 @@ def test_an_existing_file_system_becomes_the_pairs(installed: Pair) -> None:
     pair.wait_for(lambda: volume.connection(b) == "SyncTarget", 30, "the first copy")
     b.power_cut()
     b.power_on()
-    assert "/dev/vdb: the disk has DRBD's meta-data already" in drbd(b, "init")
+    assert f"{DISK}: the disk has DRBD's meta-data already" in drbd(b, "init")
     for machine in pair.machines:
         machine.sh("drbdadm adjust esc")
     wait_in_sync(pair)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from tests.vm import cache, volume
+import pytest
+
+from tests.vm import volume
 from tests.vm.conftest import Measured
 from tests.vm.machine import Machine
-from tests.vm.pair import GATEWAY, VIP, Pair
+from tests.vm.pair import VIP, Pair
+from tests.vm.supply import GATEWAY
+from tests.vm.uml import DATA_DISK
 
 KEEPALIVED = """
 global_defs {{
@@ -36,19 +43,20 @@ def hears(machine: Machine, address: str) -> bool:
     return machine.exec(["ping", "-c1", "-W1", address], check=False).code == 0
 
 
-def test_both_machines_run_from_the_saved_state(cached: None, measured: Measured) -> None:
+def test_both_machines_boot(cached: str, measured: Measured) -> None:
     begin = time.monotonic()
-    with Pair() as pair:
-        measured("start from the saved state", time.monotonic() - begin)
+    with Pair(cached) as pair:
+        measured(f"boot of both machines, {cached}", time.monotonic() - begin)
         begin = time.monotonic()
         pair.install()
-        measured("dpkg --install on both machines", time.monotonic() - begin)
+        measured(f"dpkg --install on both machines, {cached}", time.monotonic() - begin)
         for machine in pair.machines:
             assert machine.sh("systemctl is-system-running").strip() == "running"
+            assert machine.sh(". /etc/os-release; echo $VERSION_CODENAME").strip() == cached
             assert machine.sh("hostname").strip() == machine.hostname
-            assert abs(float(machine.sh("date +%s.%N")) - time.time()) < 30
+            assert abs(float(machine.sh("date +%s.%N")) - time.time()) < 5
             assert machine.escadm("version").stdout.startswith("escadm ")
-            assert machine.exec(["test", "-b", "/dev/vdb"]).code == 0
+            assert machine.exec(["test", "-b", DATA_DISK]).code == 0
         assert pair.client("ping", "-c1", pair.a.address).code == 0
 
 
@@ -59,6 +67,9 @@ def test_commands_and_files_pass_through(pair: Pair) -> None:
     assert pair.a.read("/srv/new/file") == "text"
     assert pair.a.sh("stat -c %a /srv/new/file").strip() == "600"
     assert pair.a.read("/srv/none") is None
+    long = "".join(f"line {number}\n" for number in range(5000))
+    pair.a.write("/srv/long", long)
+    assert pair.a.read("/srv/long") == long
 
 
 def test_data_survives_a_power_cut_of_the_primary(pair: Pair, measured: Measured) -> None:
@@ -122,7 +133,8 @@ def test_cables_are_cut_and_lost_one_by_one(pair: Pair) -> None:
     pair.wait_for(lambda: hears(pair.a, pair.b.address) and hears(pair.a, GATEWAY), 10, "eth0")
 
 
-def test_nothing_stays_when_the_program_is_killed(cached: None) -> None:
+@pytest.mark.one_release
+def test_nothing_stays_when_the_program_is_killed(cached: str) -> None:
     script = (
         "import signal\nfrom tests.vm.pair import Pair\nwith Pair() as pair:\n"
         "    print(pair.supply.directory, pair.supply.pid, pair.supply.ask('pids'), flush=True)\n    signal.pause()\n"
@@ -141,7 +153,6 @@ def test_nothing_stays_when_the_program_is_killed(cached: None) -> None:
         while Path(directory).exists() or any(alive(int(pid)) for pid in pids):
             assert time.monotonic() < end, f"after {number.name}"
             time.sleep(0.05)
-        assert not list(cache.root().glob("run-*"))
 
 
 def alive(pid: int) -> bool:
@@ -150,3 +161,69 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+SPEAK = 'python3 -c \'import socket; socket.socket(2, 2).sendto(b"word", ("{address}", 9999))\''
+LISTEN = (
+    'python3 -c \'import socket; s = socket.socket(2, 2); s.bind(("", 9999)); s.settimeout(20); '
+    "print(s.recv(9).decode(), flush=True)' >/run/heard 2>&1"
+)
+
+
+def test_a_cable_is_silent_one_way(pair: Pair) -> None:
+    for machine in pair.machines:
+        assert hears(machine, pair.other(machine).address)  # they have each other's address of the network card
+        machine.sh(f"setsid sh -c {shlex.quote(LISTEN)} </dev/null >&- 2>&- &")
+        pair.wait_for(partial(listens, machine), 10, "a listener")
+    pair.silence(pair.a, pair.b)
+    for machine in pair.machines:
+        machine.sh(SPEAK.format(address=pair.other(machine).address))
+    pair.wait_for(lambda: pair.a.read("/run/heard") == "word\n", 10, "what b says")
+    assert pair.b.read("/run/heard") == ""
+    pair.heal()
+    pair.a.sh(SPEAK.format(address=pair.b.address))
+    pair.wait_for(lambda: pair.b.read("/run/heard") == "word\n", 10, "what a says")
+
+
+def listens(machine: Machine) -> bool:
+    return ":270F " in (machine.read("/proc/net/udp") or "")
+
+
+def test_packets_are_late_and_lost(pair: Pair) -> None:
+    pair.a.sh("tc qdisc add dev eth1 root netem delay 200ms")
+    told = pair.b.sh(f"ping -qc2 -i0.2 {pair.a.cross_address}")
+    least = re.search(r"= ([\d.]+)/", told)
+    assert least is not None
+    assert float(least[1]) >= 200
+    pair.a.sh("tc qdisc change dev eth1 root netem loss 100%")
+    assert not hears(pair.b, pair.a.cross_address)
+
+
+def test_a_disk_fails_and_is_full(pair: Pair) -> None:
+    machine = pair.a
+    machine.sh(f'dmsetup create flaky --table "0 $(blockdev --getsz {DATA_DISK}) flakey {DATA_DISK} 0 0 60"')
+    write = "dd if=/dev/zero of=/dev/mapper/flaky bs=4096 count=1 oflag=direct"
+    assert "Input/output error" in machine.exec(["sh", "-c", write], check=False).stderr
+    fill = "fallocate --length $(df --output=avail --block-size=1 / | tail -n1) /ballast; cat /dev/zero >/rest"
+    assert "No space left on device" in machine.exec(["sh", "-c", fill], check=False).stderr
+    assert machine.exec(["sh", "-c", "echo word >/word && sync /word"], check=False).code != 0
+    machine.sh("rm /ballast /rest; echo word >/word")
+
+
+def test_a_machine_stands_still_and_clocks_jump(pair: Pair) -> None:
+    machine, begin = pair.a, time.monotonic()
+    up = uptime(machine)
+    machine.freeze()
+    assert not hears(pair.b, machine.address)
+    pair.wait_for(lambda: time.monotonic() - begin > 3, 10, "three seconds")
+    machine.thaw()
+    assert hears(pair.b, machine.address)
+    assert uptime(machine) - up > 3 - 0.5
+    up = uptime(machine)
+    machine.sh("date --set '+1 hour'")
+    assert float(machine.sh("date +%s")) > time.time() + 3000
+    assert uptime(machine) - up < 3000
+
+
+def uptime(machine: Machine) -> float:
+    return float((machine.read("/proc/uptime") or "").split()[0])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.packaging.deb import source_version
 from tests.vm.answers import Answers
 from tests.vm.conftest import Measured
 from tests.vm.machine import PATHS, Machine
 from tests.vm.packages import NEXT
-from tests.vm.pair import GATEWAY, VIP, Pair
+from tests.vm.pair import VIP, Pair
 from tests.vm.replicated import CONFIG, MOUNT, PATH, Scene, wait_healthy
+from tests.vm.supply import GATEWAY
 
 
 def test_the_next_version_on_a_running_pair(ready: Pair, measured: Measured) -> None:
@@ -33,6 +36,7 @@ def test_the_next_version_on_a_running_pair(ready: Pair, measured: Measured) -> 
         scene.healthy(primary=scene.primary)
 
 
+@pytest.mark.long
 def test_the_package_is_removed_and_comes_back(ready: Pair) -> None:
     """Removed: the peer takes over, nothing of ours runs. Purged: the data is left, and is the pair's again."""
     with Scene(ready) as scene:

@@ -9,14 +9,12 @@ import pytest
 import yaml
 
 from tests.vm.conftest import Measured
+from tests.vm.image import POSTGRESQL
 from tests.vm.machine import Machine
 from tests.vm.pair import Pair
 from tests.vm.replicated import DATA, PATH, Scene, wait_healthy
 
-UNIT = "postgresql@15-main.service"
-CLUSTER = "/etc/postgresql/15/main"
 PGSQL = {
-    "unit": UNIT,
     "ready": {"exec": ["runuser", "-u", "postgres", "--", "psql", "-qAtXc", "select 1"]},
     "check": {"tcp": 5432},
 }
@@ -34,16 +32,20 @@ time.sleep(1002)
 @pytest.fixture
 def scene(ready: Pair) -> Scene:
     """A pair whose database is the unit that its package brings, on either node with the same cluster."""
+    primary, _ = wait_healthy(ready)
     for machine in ready.machines:
         machine.escadm("stop", "pgsql")
-    primary = next(machine for machine in ready.machines if machine.role == "MASTER")
-    primary.sh(f"pg_createcluster 15 main -d {DATA} && echo \"listen_addresses = '*'\" >>{CLUSTER}/postgresql.conf")
-    archive = primary.sh(f"tar -C / -cz {CLUSTER[1:]} | base64")
+    version = postgresql(primary)
+    cluster = f"/etc/postgresql/{version}/main"
+    primary.sh(
+        f"pg_createcluster {version} main -d {DATA} && echo \"listen_addresses = '*'\" >>{cluster}/postgresql.conf"
+    )
+    archive = primary.sh(f"tar -C / -cz {cluster[1:]} | base64")
     ready.other(primary).write("/srv/cluster", archive)
     ready.other(primary).sh("base64 -d /srv/cluster | tar -C / -xz && systemctl daemon-reload")
     for machine in ready.machines:
         document = yaml.safe_load(machine.read(PATH) or "")
-        document["resources"]["pgsql"] = PGSQL
+        document["resources"]["pgsql"] = {**PGSQL, "unit": unit(primary)}
         document["resources"]["mona"] = {"command": ["python3", "-c", STRAYS], "user": "nobody", "stop_timeout": 5}
         machine.write(PATH, yaml.safe_dump(document))
         machine.escadm("reload", check=False)
@@ -51,8 +53,17 @@ def scene(ready: Pair) -> Scene:
     return Scene(ready)
 
 
+def postgresql(machine: Machine) -> str:
+    """The major version that the machine's release has."""
+    return machine.sh(f"basename $(realpath {POSTGRESQL})").strip()
+
+
+def unit(machine: Machine) -> str:
+    return f"postgresql@{postgresql(machine)}-main.service"
+
+
 def show(machine: Machine, name: str) -> str:
-    return machine.sh(f"systemctl show --value --property={name} {UNIT}").strip()
+    return machine.sh(f"systemctl show --value --property={name} {unit(machine)}").strip()
 
 
 def pgid(machine: Machine, name: str) -> int:
@@ -88,7 +99,7 @@ def test_each_service_has_its_scope(scene: Scene) -> None:
         assert {"keepalived", "sleep", "postgres"}.isdisjoint(left)
         scene.mark(primary)
         primary.sh("systemctl kill --signal=KILL --kill-whom=main esc_service")
-        scene.wait_log(primary, f"pgsql: adopted ({UNIT}, pid {database})")
+        scene.wait_log(primary, f"pgsql: adopted ({unit(primary)}, pid {database})")
         scene.writes_on(primary)
         wait_healthy(scene.pair)
         assert of_the_services(primary) == before
@@ -100,6 +111,7 @@ def test_each_service_has_its_scope(scene: Scene) -> None:
         scene.writes_on(scene.standby)
 
 
+@pytest.mark.long
 def test_a_unit_goes_where_the_role_goes(scene: Scene, measured: Measured) -> None:
     """By a switchover; then back, as the machine goes down: systemd would stop the database at once, and what stands on
     it is still at work for three seconds."""
@@ -119,7 +131,7 @@ def test_a_unit_goes_where_the_role_goes(scene: Scene, measured: Measured) -> No
         scene.writes_on(old)
         scene.start(new)
         asked = moment(new, "/var/log/esc/escadm.log", "asked to end")
-        stopped = moment(new, "/var/log/postgresql/postgresql-15-main.log", "shutdown request")
+        stopped = moment(new, f"/var/log/postgresql/postgresql-{postgresql(new)}-main.log", "shutdown request")
         unmounted = moment(new, "/var/log/esc/escadm.log", "filesystem: stopping")
         assert asked + timedelta(seconds=3) < stopped < unmounted
         scene.healthy(primary=old)
@@ -135,8 +147,8 @@ def test_a_unit_that_is_stopped_or_killed_behind_our_back_is_started_again(scene
     with scene:
         primary = scene.primary
         for act, words in (
-            (f"systemctl stop {UNIT}", "somebody else has stopped it"),
-            (f"systemctl kill --signal=KILL {UNIT}", "pgsql: killing: was killed by SIGKILL"),
+            (f"systemctl stop {unit(primary)}", "somebody else has stopped it"),
+            (f"systemctl kill --signal=KILL {unit(primary)}", "pgsql: killing: was killed by SIGKILL"),
         ):
             scene.mark(primary)
             primary.sh(act)
@@ -144,8 +156,8 @@ def test_a_unit_that_is_stopped_or_killed_behind_our_back_is_started_again(scene
             scene.writes_on(primary)
             wait_healthy(scene.pair)
         database = show(primary, "MainPID")
-        primary.sh(f"systemctl restart {UNIT}")
-        scene.wait_log(primary, f"pgsql: somebody else has restarted {UNIT}")
+        primary.sh(f"systemctl restart {unit(primary)}")
+        scene.wait_log(primary, f"pgsql: somebody else has restarted {unit(primary)}")
         scene.pair.wait_for(lambda: pgid(primary, "pgsql") == int(show(primary, "MainPID")), 30, "the new main process")
         assert show(primary, "MainPID") != database
         scene.healthy(primary=primary)

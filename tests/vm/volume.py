@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.vm.machine import Machine
 from tests.vm.pair import Pair
+from tests.vm.uml import DATA_DISK
 
 MOUNT_POINT = "/srv/data"
 DEVICE = "/dev/drbd1"
-DISK = "/dev/vdb"
 
 
-def configuration(pair: Pair, disk: str = DISK) -> str:
+def configuration(pair: Pair, disk: str = DATA_DISK) -> str:
     """An esc.res for the cross-over cable, the same on both machines."""
     places = "\n".join(
         f"    floating ipv4 {machine.cross_address}:7789 {{ device {DEVICE}; disk {disk}; meta-disk internal; }}"
@@ -24,7 +24,7 @@ def configuration(pair: Pair, disk: str = DISK) -> str:
 """
 
 
-def bring_up(pair: Pair, *, skip_sync: bool = True, disk: str = DISK) -> None:
+def bring_up(pair: Pair, *, skip_sync: bool = True, disk: str = DATA_DISK) -> None:
     """Meta-data, up and connected; with ``skip_sync`` two blank disks are declared to be the same, UpToDate."""
     for machine in pair.machines:
         machine.write("/etc/drbd.d/esc.res", configuration(pair, disk))
