@@ -1,23 +1,21 @@
-# Everything that tests/run, tests/demo, tests/bench and tests/package need: Debian packages and a virtual environment in .venv.
-# Sourced; sets $PYTHON. Fast when there is nothing to do.
+# What the programs in tests/ need: Debian packages for $SUITES (lines of packages.txt, or "all") and a virtual
+# environment in .venv. Sourced; sets $PYTHON. Fast when there is nothing to do.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-PACKAGES=(keepalived drbd-utils iproute2 iputils-ping util-linux mount procps e2fsprogs openssl python3-venv supervisor mandoc go-md2man binutils)
-# what tests/vm needs besides; only who sets VIRTUAL_MACHINES pays for it
-VM_PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio genisoimage postgresql-client)
-[ -z "${VIRTUAL_MACHINES:-}" ] || PACKAGES+=("${VM_PACKAGES[@]}")
-# what the tests look at the package with; only who sets ALL_TESTS pays for it
-TEST_PACKAGES=(lintian logrotate systemd)
-[ -z "${ALL_TESTS:-}" ] || PACKAGES+=("${TEST_PACKAGES[@]}")
-
 die() { printf '%s: %s\n' "$(basename "$0")" "$1" >&2; exit 1; }
 
+SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
 missing=()
-for package in "${PACKAGES[@]}"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-done
+"$SYSTEM_PYTHON" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+while IFS=: read -r suite packages; do
+  case " ${SUITES:-} " in *" $suite "* | " all ") ;; *) continue ;; esac
+  for package in $packages; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+done < <(grep -v '^#' tests/packages.txt)
 if ((${#missing[@]})); then
+  mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
   command -v apt-get >/dev/null || die "needs the Debian packages ${missing[*]}, and this machine has no apt-get"
   [ "$(id -u)" = 0 ] || die "needs the Debian packages ${missing[*]}: install them, or run this as root"
   echo "installing ${missing[*]}"
@@ -28,7 +26,6 @@ if ((${#missing[@]})); then
   rm -f "$log"
 fi
 
-SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
 "$SYSTEM_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   die "needs Python 3.11 or later, and $SYSTEM_PYTHON is $("$SYSTEM_PYTHON" -V)"
 PYTHON=$PWD/.venv/bin/python
