@@ -1,4 +1,4 @@
-"""What holds for all unit tests: repeatable properties, and no way out of the pure packages.
+"""What holds for all unit tests: no way out of the pure packages.
 
 The tests of core and config work on values. A process, a connection or a sleep in one of them is a mistake of the
 test or of the code, so it raises. The interpreter's audit events are watched, so it does not matter how the way out
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 
 PURE = tuple(Path(__file__).parent / name for name in ("core", "config"))
 WAYS_OUT = frozenset(
@@ -27,16 +26,6 @@ WAYS_OUT = frozenset(
         "subprocess.Popen",
     }
 )
-
-settings.register_profile(
-    "repeatable",
-    derandomize=True,
-    database=None,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("repeatable")
 
 
 class TouchedTheMachine(BaseException):

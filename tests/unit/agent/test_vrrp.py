@@ -356,24 +356,6 @@ def test_reload_reads_the_fifo_that_keepalived_will_open(paths: Paths) -> None:
     run(work())
 
 
-def test_one_that_ends_is_quoted(paths: Paths) -> None:
-    """The real one, which finds no keepalived.conf."""
-
-    async def work() -> None:
-        heard = Heard(paths)
-        posted: list[tuple[Event, str]] = []
-        unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
-        driver = Keepalived(unit, SPEC, lambda *word: posted.append(word), paths, heard.feed)
-        driver.start()
-        await wait_for(lambda: bool(posted))
-        missing = f"Config files missing '{paths.keepalived_conf}'."
-        assert posted == [(Event.EXITED, f"exited with code 6: {missing}")]
-        assert driver.doubt == missing
-        heard.close()
-
-    run(work())
-
-
 @pytest.mark.parametrize("killed_by_us", [True, False])
 def test_one_that_is_killed_or_told_to_end_is_not_quoted(paths: Paths, killed_by_us: bool) -> None:
     paths.log_directory.mkdir(parents=True)

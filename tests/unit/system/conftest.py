@@ -1,6 +1,5 @@
 """Fixtures of the tests that touch the machine."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,24 +14,3 @@ def services(tmp_path: Path) -> Iterator[Services]:
     made = Services(tmp_path)
     yield made
     made.sweep()
-
-
-SIZE = 16 << 20
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    """A file of 16 MiB, all zero."""
-    file = tmp_path / "image"
-    with file.open("wb") as made:
-        made.truncate(SIZE)
-    return file
-
-
-@pytest.fixture
-def loop(image: Path) -> Iterator[str]:
-    """The image as a block device."""
-    losetup = ["losetup", "--find", "--show", "--direct-io=off", str(image)]
-    name = subprocess.run(losetup, check=True, capture_output=True, text=True).stdout.strip()
-    yield name
-    subprocess.run(["losetup", "--detach", name], check=True)

@@ -12,7 +12,7 @@ from escadm.errors import Failed, NotInstalled
 from escadm.system import disk, volume
 from escadm.system.run import Completed
 from escadm.system.run import run as real_run
-from tests.unit.system.conftest import SIZE
+from tests.engines.conftest import SIZE
 
 UNCLEAN = bytes.fromhex("8374026c")
 CLEAN = bytes.fromhex("8374026b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.system.test_mount import in_namespace
+from tests.engines.test_mount import in_namespace
 
 SCENE = """
 import logging, os, signal, time

@@ -11,7 +11,7 @@ import pytest
 from escadm.errors import Failed
 from escadm.system import disk
 from escadm.system.run import Completed
-from tests.unit.system.conftest import SIZE
+from tests.engines.conftest import SIZE
 
 
 def nobody(done: int, whole: int) -> None:
