@@ -1,4 +1,6 @@
-"""What holds for all tests: properties are tried on the same values each time."""
+"""What holds for all tests: properties are tried on the same values each time; how many processes run them."""
+
+import os
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -11,3 +13,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Most tests wait most of the time."""
+    return 2 * (os.cpu_count() or 1)
