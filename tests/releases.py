@@ -25,7 +25,7 @@ PYTHON = ".venv/bin/python"
 """In every release, from the directory that a command begins in."""
 SUITES = ("unit", "engines", "golden", "cli", "lab", "packaging")
 PACKAGES = ("python3-venv", "ca-certificates")
-NOT_INSTALLED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+NOT_INSTALLED = ("/usr/share/locale/*", "/usr/share/info/*")
 CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
@@ -89,7 +89,7 @@ def _entering(
     system: Path, environment: Path, argv: Sequence[str], share: Sequence[Path], env: Mapping[str, str]
 ) -> list[str]:
     (TREE / ".venv").mkdir(exist_ok=True)
-    bound = [(path, path) for path in (*_used_by_pip(), *share)]
+    bound = [(path, path) for path in (*_used_by_pip(), *_repository(), *share)]
     bound += [(TREE, THERE), (environment, THERE / ".venv")]
     variables = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
     variables |= {name: value for name, value in os.environ.items() if _is_passed_on(name)} | dict(env)
@@ -110,6 +110,13 @@ def _entering(
 
 def _is_passed_on(name: str) -> bool:
     return name in ("HOME", "TERM", "CI", *CERTIFICATES) or name.startswith("PIP_") or name.lower() in PROXIES
+
+
+def _repository() -> Iterator[Path]:
+    """Where git has what belongs to this tree, if that is elsewhere."""
+    pointer = TREE / ".git"
+    if pointer.is_file():
+        yield Path(pointer.read_text().removeprefix("gitdir: ").strip()).parents[1]
 
 
 def _used_by_pip() -> Iterator[Path]:

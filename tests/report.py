@@ -41,7 +41,7 @@ class _Report:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Set-up, call and tear-down are one test, which has failed when one of them has."""
-        new = {"test": report.nodeid, "outcome": "passed", "seconds": 0.0, "release": ""}
+        new: dict[str, str | float] = {"test": report.nodeid, "outcome": "passed", "seconds": 0.0, "release": ""}
         test = self.tests.setdefault(report.nodeid, new)
         test["seconds"] = float(test["seconds"]) + report.duration
         test["release"] = str(dict(report.user_properties)["release"])

@@ -24,8 +24,16 @@ from typing import Any
 from tests.releases import HERE, OTHER, PYTHON, TREE, entering
 
 # those that wait the longest come first
-QUICK = ("tests/lab", "tests/test_demo.py", "tests/packaging", "tests/cli", "tests/engines", "tests/golden")
-QUICK += ("tests/test_quality.py", "tests/unit")
+QUICK = (
+    "tests/lab",
+    "tests/test_demo.py",
+    "tests/packaging",
+    "tests/cli",
+    "tests/engines",
+    "tests/golden",
+    "tests/test_quality.py",
+    "tests/unit",
+)
 WORKERS = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 ALONE_PARALLEL = ("tests/unit", "tests/engines", "tests/golden", "tests/cli")
 SLOWEST = 10
