@@ -172,6 +172,7 @@ def test_a_primary_waits_for_the_truth_however_long_it_takes(paths: Paths, monke
 
 def test_a_silent_peer_is_dead_once_the_gateway_is_reached(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
+        monkeypatch.setattr(fence_module, "ANSWERS_WITHIN", LIMIT)
         async with losing(paths, monkeypatch, ALONE) as lost:
             lost.gateway(False)
             question = asyncio.create_task(lost.node.fence.ask())

@@ -506,9 +506,9 @@ def test_restarts_leave_no_descriptor_and_no_task(paths: Paths) -> None:
             await again()
             await wait_for(lambda: pidfds() == 2)
             before = len(descriptors())
-            for _ in range(50):
+            for _ in range(20):
                 await again()
-            await wait_for(lambda: len(descriptors()) == before)
+            await wait_for(lambda: len(descriptors()) <= before)  # one that was on its way out may have been counted
             assert len(asyncio.all_tasks()) <= 3
             assert len(node.stage.drivers) == len(node.stage.lives) == 2
             assert len(json.dumps(status(paths))) < 5000

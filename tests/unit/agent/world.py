@@ -24,7 +24,8 @@ from escadm.core.types import Alive, Kind, Plan, Probe, ProcessSpec, Unit
 from escadm.paths import Paths
 from escadm.system.process import ProcessId, kill, leaders, members
 
-LIMIT = 15.0
+LIMIT = 60.0
+"""A test that waits for so long has failed; nothing takes a noticeable part of it, however busy the machine is."""
 SLEEP = ("sleep", "600")
 QUICK = Alive(0.01)
 
