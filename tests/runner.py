@@ -103,7 +103,8 @@ def say(text: str) -> None:
 
 def run_all() -> int:
     """All tests; the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # what begins in the background has the first one ignored
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="escadm-tests-") as name:
         folder = Path(name)
         folder.chmod(0o755)
