@@ -23,7 +23,7 @@ from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
 from escadm.agent.tell import publish_node, remember_node, tell_keepalived, tell_peer
 from escadm.agent.vrrp import Keepalived, RoleFeed
-from escadm.core.fencing import NO_GATEWAY
+from escadm.core.fencing import NO_GATEWAY, sees_more
 from escadm.core.lifecycle import Event, Life
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.replication import Replica, why_unfit
@@ -177,6 +177,8 @@ class Node:
         if replica != self.replica:
             if replica is None or self.replica is None or replica.words != self.replica.words:
                 log.info("drbd: %s", replica.words if replica else "not up")
+            if self.link is not None and sees_more(self.replica, replica):
+                self.link.age()
             self.replica = replica
             self.wake()
 
@@ -248,12 +250,8 @@ class Node:
         reasons = [f"{name} {lives[name].reason}" for name in self.failing()] + ([self.unfit] if self.unfit else [])
         reasons += [NO_GATEWAY] if self.gateway.gone else []
         lost = self.fence.why_lost() if self.role is Role.MASTER or self.vrrp is Vrrp.MASTER else ""
-        why = ""
-        if self.switchover:
-            why = self.switchover
-        elif lost:
-            why = f"gave the role up: {lost}"
-        elif self.plan.is_pair and self.active and not self.peer_lacks and gives_up(reasons, self.peer):
+        why = self.switchover or (f"gave the role up: {lost}" if lost else "")
+        if not why and self.plan.is_pair and self.active and not self.peer_lacks and gives_up(reasons, self.peer):
             why = f"gave the role up: {reasons[0]}"
         if why and not self.release and self.role is Role.MASTER:
             self._begin(Role.FAULT, why)

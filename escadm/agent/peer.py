@@ -63,6 +63,12 @@ class PeerLinks:
         for link in self._links:
             link.say()
 
+    def age(self) -> None:
+        """What was heard so far is old: something else is known of the peer by now. The next datagram is new again."""
+        for link in self._links:
+            link.age()
+        self.peer = replace(self.peer, stale=self.peer.heard)
+
     def _changed(self, index: int) -> None:
         """A path that has fallen silent says nothing as long as another one speaks."""
         first = self._links[0].peer
@@ -121,6 +127,10 @@ class PeerLink(asyncio.DatagramProtocol):
         """Send at once if there is news."""
         if self._transport is not None and self._message() != self._said:
             self._send()
+
+    def age(self) -> None:
+        """What was heard so far is old from now on."""
+        self.peer = replace(self.peer, stale=self.peer.heard)
 
     # --- asyncio's calls ---
 

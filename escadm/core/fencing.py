@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from escadm.core.evidence import Evidence
 from escadm.core.replication import Gate, Replica, may_promote
 from escadm.core.role import Peer
 from escadm.core.types import Role, Vrrp
@@ -29,6 +30,27 @@ class Answer(StrEnum):
     ACTIVE = "peer active"
 
 
+def sees_more(before: Replica | None, now: Replica | None) -> bool:
+    """Whether DRBD, connected, has seen something of the peer, next to which the peer's last word is an old one.
+
+    That the connection is lost says nothing of the peer, and a peer that says so too may have noticed it first.
+    """
+    if now is None or not now.is_connected:
+        return False
+    seen = (now.connection, now.peer_role, now.peer_disk)
+    return before is None or seen != (before.connection, before.peer_role, before.peer_disk)
+
+
+def apart(peer: Peer | None) -> Evidence | None:
+    """What the peer tells of its copy since its DRBD, too, has no connection any more; None where it tells nothing.
+
+    What it said while it was connected may be different by now, and its machine may be gone as well.
+    """
+    if peer is None or not peer.heard or peer.stale or peer.replica is None:
+        return None
+    return peer.replica if peer.replica.connection != "Connected" else None
+
+
 def answer(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> Answer | None:
     """What is known of a peer that DRBD has lost; None while nothing is: ask again when anything has changed.
 
@@ -36,13 +58,14 @@ def answer(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> 
     """
     if peer is None or not peer.heard:
         return None if gateway is False else Answer.DEAD
-    if not peer.has_volume:
+    if not peer.has_volume and not peer.stale:
         return Answer.DEAD
-    if replica is None or peer.replica is None:
+    told = apart(peer)
+    if replica is None or told is None:
         return None
-    if peer.replica.disk in UNSERVABLE and peer.replica.connection != "Connected":
-        return Answer.OUTDATED  # while it was connected a resync may have ended that it has not told of yet
-    return Answer.ACTIVE if peer.replica.role == "Primary" and not replica.is_primary else None
+    if told.disk in UNSERVABLE:
+        return Answer.OUTDATED
+    return Answer.ACTIVE if told.role == "Primary" and not replica.is_primary else None
 
 
 def may_take(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> tuple[Gate, str]:
@@ -66,11 +89,10 @@ def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -
         return False
     if replica.connection == "StandAlone" and not (peer is not None and peer.asks):
         return False
-    if replica.disk not in ("UpToDate", "Consistent") or peer is None or not peer.heard or peer.replica is None:
+    told = apart(peer)
+    if replica.disk not in ("UpToDate", "Consistent") or peer is None or told is None or told.disk in UNSERVABLE:
         return False
-    if peer.replica.connection == "Connected" or peer.replica.disk in UNSERVABLE:
-        return False
-    return peer.replica.role == "Primary" or (peer.asks and not asks)
+    return told.role == "Primary" or (peer.asks and not asks)
 
 
 def waits(replica: Replica | None) -> bool:
@@ -86,7 +108,8 @@ def loses(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> s
         return ISOLATED
     if replica is None or not replica.is_primary or peer is None or peer.replica is None:
         return ""
-    if waits(replica) and peer.replica.role == "Primary":
+    told = apart(peer)
+    if waits(replica) and told is not None and told.role == "Primary":
         return f"the peer {peer.address} has become Primary meanwhile"
     if not replica.has_disk and not connected and peer.replica.disk == "UpToDate":
         return "this node has no disk, and DRBD has no connection to the peer's"

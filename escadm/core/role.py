@@ -25,7 +25,8 @@ class Peer:
     ``replica``: what it tells of its copy of the data; None without a volume, and while it is not heard.
     ``near``: it is heard on the path that VRRP takes. ``holds``: it keeps out of the election only because it knows
     of a primary. ``gateway``: whether it can reach one, None where it has none. ``has_volume``: DRBD is up there.
-    ``asks``: it is about to go on without this node's copy, and wants that outdated.
+    ``asks``: it is about to go on without this node's copy, and wants that outdated. ``stale``: this node's DRBD has
+    seen more of it since it said this.
     """
 
     address: str
@@ -42,6 +43,7 @@ class Peer:
     gateway: bool | None = None
     has_volume: bool = True
     asks: bool = False
+    stale: bool = False
 
     @property
     def able(self) -> bool:

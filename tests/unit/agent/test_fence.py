@@ -43,8 +43,10 @@ GONE = (Event.GONE, "")
 SILENT = Peer(str(HIGH))
 
 
-def heard(role: str = "Secondary", disk: str = "UpToDate", *, asks: bool = False) -> Peer:
-    return Peer(str(HIGH), heard=True, vrrp=Vrrp.BACKUP, replica=Evidence(role, "Connecting", disk), asks=asks)
+def heard(
+    role: str = "Secondary", disk: str = "UpToDate", connection: str = "Connecting", *, asks: bool = False
+) -> Peer:
+    return Peer(str(HIGH), heard=True, vrrp=Vrrp.BACKUP, replica=Evidence(role, connection, disk), asks=asks)
 
 
 FAR = Peer(str(HIGH), heard=True, vrrp=Vrrp.MASTER, role=Role.MASTER)
@@ -68,6 +70,9 @@ class Link:
         self.peer = SILENT
 
     def say(self) -> None: ...
+
+    def age(self) -> None:
+        self.peer = replace(self.peer, stale=self.peer.heard)
 
     def close(self) -> None: ...
 
@@ -218,6 +223,65 @@ def test_once_the_connection_is_back_nobody_asks_any_longer(paths: Paths, monkey
                 await question
             lost.see(ALONE)
             assert not lost.asks()
+
+    run(work())
+
+
+def test_a_primary_that_has_handed_the_role_over_and_lost_its_power_is_dead(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last word is of before. An "active" would outdate the only data that can be served."""
+
+    async def work() -> None:
+        monkeypatch.setattr(fence_module, "ANSWERS_WITHIN", LIMIT)
+        async with losing(paths, monkeypatch, STANDBY) as lost:
+            lost.gateway(True)
+            lost.hear(heard("Primary", connection="Connected"))
+            lost.see(replace(STANDBY, peer_role="Secondary"))
+            lost.see(ALONE)
+            assert lost.node.fence.gate(ALONE) == (Gate.WAIT, UNCERTAIN)
+            question = asyncio.create_task(lost.node.fence.ask())
+            await lost.turns()
+            assert not question.done()
+            lost.hear(SILENT)
+            assert await question is Answer.DEAD
+            assert not lost.done
+
+    run(work())
+
+
+def test_a_word_of_before_a_connection_is_no_answer_after_it(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old data may have been brought up to date meanwhile, and a primary have left the role."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            lost.gateway(True)
+            lost.hear(heard(disk="Outdated"))
+            lost.see(replace(STANDBY, role="Primary"))
+            lost.see(FROZEN)
+            question = asyncio.create_task(lost.node.fence.ask())
+            await lost.turns()
+            assert not question.done()
+            lost.hear(heard(disk="Outdated"))
+            assert await question is Answer.OUTDATED
+
+    run(work())
+
+
+def test_a_new_primary_keeps_its_writes_for_a_peer_that_was_primary_before_it(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That one loses its power before it can say that it has left the role."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, replace(STANDBY, role="Primary", peer_role="Secondary")) as lost:
+            lost.gateway(True)
+            lost.hear(heard("Primary", connection="Connected"))
+            lost.see(FROZEN)
+            await lost.turns()
+            assert not lost.node.fence.why_lost()
+            assert not lost.done
+            assert waits(lost.seen)
 
     run(work())
 

@@ -424,6 +424,24 @@ def test_the_newest_word_counts_whichever_path_it_takes() -> None:
     run(work())
 
 
+def test_a_word_that_was_made_old_is_new_again_once_it_is_said_again() -> None:
+    async def work() -> None:
+        async with Sides() as sides:
+            await wait_for(lambda: sides.knows(heard=True, near=True))
+            sides.links.age()
+            assert sides.links.peer.stale
+            count = len(sides.changes)
+            await wait_for(lambda: not sides.links.peer.stale)
+            assert not sides.changes[count].stale, "who waits for a newer word is told of it"
+            sides.near.link.close()
+            sides.far.link.close()
+            await wait_for(lambda: not sides.links.peer.heard)
+            sides.links.age()
+            assert not sides.links.peer.stale, "a silence is no word"
+
+    run(work())
+
+
 def test_news_goes_out_on_both_paths_at_once() -> None:
     async def work() -> None:
         async with Sides() as sides:

@@ -21,6 +21,7 @@ from escadm.core.fencing import (
     loses,
     may_take,
     outdates_itself,
+    sees_more,
     waits,
 )
 from escadm.core.replication import CONSISTENT, Gate, Replica
@@ -43,8 +44,10 @@ def heard(
     *,
     has_volume: bool = True,
     asks: bool = False,
+    stale: bool = False,
 ) -> Peer:
-    return Peer(THERE, heard=True, replica=Evidence(role, connection, disk), has_volume=has_volume, asks=asks)
+    replica = Evidence(role, connection, disk)
+    return Peer(THERE, heard=True, replica=replica, has_volume=has_volume, asks=asks, stale=stale)
 
 
 WITHOUT_DRBD = Peer(THERE, heard=True)
@@ -72,6 +75,13 @@ ANSWERS: list[tuple[Replica | None, Peer | None, bool | None, Answer | None]] = 
     (ALONE, heard("Primary"), True, Answer.ACTIVE),
     (ALONE, heard("Primary"), False, Answer.ACTIVE),
     (ALONE, heard("Primary", "Diskless"), True, Answer.OUTDATED),
+    # it may have left the role since it said that it has it, and have lost its power then
+    (ALONE, heard("Primary", connection="Connected"), True, None),
+    (ALONE, heard("Primary", connection="Connected"), False, None),
+    # DRBD has seen more of it since it said this: before that connection, which is lost again
+    (ALONE, heard("Primary", stale=True), True, None),
+    *((FROZEN, heard(disk=disk, stale=True), True, None) for disk in sorted(UNSERVABLE)),
+    (FROZEN, heard(has_volume=False, stale=True), True, None),
     # without a volume it serves none; with one of which nothing is told yet, one waits
     (FROZEN, heard(has_volume=False), False, Answer.DEAD),
     (FROZEN, WITHOUT_DRBD, True, None),
@@ -99,7 +109,10 @@ ACTIVE = "the peer is Primary, and DRBD has no connection to it"
         (ALONE, heard(), True, (Gate.WAIT, UNCERTAIN)),
         (ALONE, heard(disk="Outdated"), False, (Gate.GO, "")),
         (ALONE, heard("Primary"), True, (Gate.WAIT, ACTIVE)),
+        (ALONE, heard("Primary", connection="Connected"), True, (Gate.WAIT, UNCERTAIN)),
         (ALONE, heard(has_volume=False), True, (Gate.GO, "")),
+        (ALONE, heard(has_volume=False, stale=True), True, (Gate.WAIT, UNCERTAIN)),
+        (ALONE, heard(disk="Outdated", stale=True), True, (Gate.WAIT, UNCERTAIN)),
         (replace(ALONE, disk="Consistent"), SILENT, True, (Gate.WAIT, f"{CONSISTENT}: waiting for it")),
         (replace(ALONE, disk="Attaching"), SILENT, True, (Gate.WAIT, "the disk is Attaching")),
         (None, SILENT, True, (Gate.REFUSE, "DRBD does not have the volume up")),
@@ -136,7 +149,9 @@ OUTDATES: list[tuple[Replica | None, Peer | None, bool, bool]] = [
     *((ALONE, heard("Primary", disk), False, False) for disk in sorted(UNSERVABLE)),
     (PRIMARY, heard("Primary"), False, False),
     (PRIMARY, heard(asks=True), False, False),
-    # not on a guess
+    # not on a guess, nor on what the peer said before DRBD has seen more of it
+    (ALONE, heard("Primary", stale=True), False, False),
+    (ALONE, heard(asks=True, stale=True), False, False),
     (ALONE, SILENT, False, False),
     (ALONE, None, False, False),
     (ALONE, WITHOUT_DRBD, False, False),
@@ -148,6 +163,31 @@ def test_whether_it_declares_its_own_data_outdated(
     replica: Replica | None, peer: Peer | None, asks: bool, outdates: bool
 ) -> None:
     assert outdates_itself(replica, peer, asks=asks) is outdates
+
+
+# --- words and facts ---
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "more"),
+    [
+        (None, STANDBY, True),
+        (ALONE, STANDBY, True),
+        (STANDBY, replace(STANDBY, peer_role="Secondary"), True),
+        (STANDBY, replace(STANDBY, peer_disk="Inconsistent"), True),
+        # only of itself, or nothing
+        (STANDBY, replace(STANDBY, disk="Outdated", out_of_sync=4096), False),
+        (STANDBY, STANDBY, False),
+        # a loss is nothing seen of the peer, which may have noticed it first and said so
+        (STANDBY, ALONE, False),
+        (None, ALONE, False),
+        (STANDBY, None, False),
+    ],
+)
+def test_what_drbd_has_seen_of_the_peer_makes_its_words_old(
+    before: Replica | None, now: Replica | None, more: bool
+) -> None:
+    assert sees_more(before, now) is more
 
 
 # --- a primary that is cut off -----------------------------------------------------------------------------
@@ -179,6 +219,9 @@ MEANWHILE = f"the peer {THERE} has become Primary meanwhile"
         (FROZEN, heard("Primary"), False, MEANWHILE),
         (PRIMARY, heard("Primary"), True, ""),
         (FROZEN, WITHOUT_DRBD, True, ""),
+        # not by what it said as the primary before it handed the role to this node
+        (FROZEN, heard("Primary", connection="Connected"), True, ""),
+        (FROZEN, heard("Primary", stale=True), True, ""),
     ],
 )
 def test_why_the_role_has_to_go(replica: Replica | None, peer: Peer | None, gateway: bool | None, why: str) -> None:
