@@ -62,7 +62,8 @@ class Fence:
     async def ask(self) -> Answer:
         """DRBD's question: what has become of the peer? A Primary, whose writes wait, gets no answer but the true one;
         a promotion is refused after ANSWERS_WITHIN seconds without one, and tried again by whoever wants it. Nobody
-        needs an answer any longer once the connection is there again."""
+        needs an answer any longer once the connection is there again, and none may come once the volume goes down
+        (see take_down in escadm.system.replication)."""
         node = self._node
         limit = None if node.replica is not None and node.replica.is_primary else ANSWERS_WITHIN
         loop = asyncio.get_running_loop()
@@ -76,17 +77,22 @@ class Fence:
             was_lost = was_lost or (node.replica is not None and not connected)
             return was_lost and connected
 
+        def goes_down() -> bool:
+            return node.state("drbd") in (UnitState.STOPPING, UnitState.KILLING)
+
         self._asked += 1
         node.replicas.look()
         try:
             async with asyncio.timeout(limit):
-                while (found := self._answer()) is None and not is_back():
-                    await node.until(lambda: self._answer() is not None or is_back())
+                while (found := self._answer()) is None and not is_back() and not goes_down():
+                    await node.until(lambda: self._answer() is not None or is_back() or goes_down())
         except TimeoutError:
             raise Failed("it is not known what the peer does") from None
         finally:
             self._asked -= 1
             node.wake()
+        if goes_down():
+            raise Failed("the volume is being taken down")
         if found is None:
             raise Failed("DRBD has its connection to the peer again")
         return found

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from escadm.core.replication import (
@@ -25,6 +27,11 @@ RESOURCE = "esc"
 PROC = Path("/proc/drbd")
 READ_LIMIT = 5.0
 CHANGE_LIMIT = 20.0
+PROCESSES = Path("/proc")
+QUESTION_LIMIT = 5.0
+POLL = 0.05
+ASKERS = frozenset({b"drbd_async_h", b"escadm-fence-pe"})
+"""The kernel's thread that asks what has become of the peer, and the handler that it asks; names end after 15 bytes."""
 NO_RESOURCE = ("unknown resource", "no such resource", "(158)", "resource not known", "minor not allocated")
 NO_META_DATA = ("No valid meta data", "No valid meta-data", "(119)")
 
@@ -78,8 +85,30 @@ def allow_syncs(run: Run = run) -> None:
 
 
 def take_down(run: Run = run) -> None:
-    """Disconnect and detach. Nothing happens where it is down already."""
-    _change(run, "take the volume down", "down", or_down=True)
+    """Disconnect and detach. Nothing happens where it is down already.
+
+    Failed while DRBD waits for an answer about the peer: the kernel of 8.4 panics when that comes after the volume has
+    gone. Only a Primary that loses its connection asks, so once this node is Secondary and disconnected no question is
+    new.
+    """
+    what = "take the volume down"
+    _change(run, what, "secondary", or_down=True)
+    run(["drbdadm", "disconnect", RESOURCE], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+    end = time.monotonic() + QUESTION_LIMIT
+    while is_asking():
+        if time.monotonic() >= end:
+            raise Failed(f"cannot {what}: DRBD waits for what it asked about the peer")
+        time.sleep(POLL)
+    _change(run, what, "down", or_down=True)
+
+
+def is_asking() -> bool:
+    """Whether the kernel waits for an answer of its ``fence-peer`` handler, or has not done with it."""
+    for entry in PROCESSES.iterdir():
+        with suppress(OSError):  # it may have ended meanwhile
+            if entry.name.isdigit() and (entry / "comm").read_bytes().rstrip(b"\n") in ASKERS:
+                return True
+    return False
 
 
 def promote(run: Run = run) -> None:

@@ -286,6 +286,32 @@ def test_a_new_primary_keeps_its_writes_for_a_peer_that_was_primary_before_it(
     run(work())
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_a_volume_that_goes_down_ends_the_question(paths: Paths, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    """DRBD 8.4 panics over an answer that comes when the volume is gone; also over one that would be true."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            lost.gateway(True)
+            lost.hear(heard())
+            question = asyncio.create_task(lost.node.fence.ask())
+            await lost.turns()
+            assert not question.done()
+            lost.stubs.made["drbd"].answers = {}
+            lost.node.active = False
+            lost.node.wake()
+            await wait_for(lambda: lost.node.state("drbd") is UnitState.STOPPING)
+            with pytest.raises(Failed, match=r"^the volume is being taken down$"):
+                await question
+            if known:
+                lost.hear(heard(disk="Outdated"))
+            with pytest.raises(Failed, match=r"^the volume is being taken down$"):
+                await lost.node.fence.ask()
+            lost.stubs.made["drbd"].post(*GONE)
+
+    run(work())
+
+
 def test_what_is_known_is_told_at_once(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         monkeypatch.setattr(fence_module, "ANSWERS_WITHIN", LIMIT)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from escadm.core.replication import Replica
 from escadm.errors import Failed
+from escadm.paths import Paths
 from escadm.system import replication
 from escadm.system.replication import Refused
 from escadm.system.run import Completed
@@ -129,9 +132,10 @@ Act = Callable[[Commands], None]
     ],
 )
 def test_what_is_down_already_stays_down(act: Act, answer: tuple[int, str]) -> None:
-    run = Commands(down=answer, secondary=answer)
+    run = Commands(down=answer, secondary=answer, disconnect=answer)
     act(run)
-    assert run.asked == [f"drbdadm {'down' if act is replication.take_down else 'secondary'} esc"]
+    verbs = ["secondary", "disconnect", "down"] if act is replication.take_down else ["secondary"]
+    assert run.asked == [f"drbdadm {verb} esc" for verb in verbs]
 
 
 def test_a_device_that_is_held_open_is_told() -> None:
@@ -140,6 +144,58 @@ def test_a_device_that_is_held_open_is_told() -> None:
         replication.take_down(run)
     with pytest.raises(Failed, match=r"^cannot become Secondary: something holds the device open$"):
         replication.demote(run)
+
+
+def test_a_primary_that_is_in_use_keeps_its_connection() -> None:
+    run = Commands(secondary=said("secondary.held-open"))
+    with pytest.raises(Failed):
+        replication.take_down(run)
+    assert run.asked == ["drbdadm secondary esc"]
+
+
+@pytest.fixture
+def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A /proc with a process of any name and one that has just ended."""
+    monkeypatch.setattr(replication, "PROCESSES", tmp_path)
+    monkeypatch.setattr(replication, "QUESTION_LIMIT", 0.2)
+    for name, comm in {"1": b"\xff\xfe\n", "2": None, "uptime": b"drbd_async_h\n"}.items():
+        (tmp_path / name).mkdir()
+        if comm is not None:
+            (tmp_path / name / "comm").write_bytes(comm)
+    return tmp_path
+
+
+def test_the_volume_goes_down_once_drbd_has_had_its_answer(processes: Path) -> None:
+    (processes / "7").mkdir()
+    comm = processes / "7" / "comm"
+    comm.write_bytes(b"drbd_async_h\n")
+
+    class Ends(Commands):
+        def __call__(self, argv: Sequence[str], **named: Any) -> Completed:
+            if argv[1] == "disconnect":
+                threading.Timer(0.1, comm.unlink).start()
+            assert argv[1] != "down" or not comm.exists()
+            return super().__call__(argv, **named)
+
+    run = Ends()
+    replication.take_down(run)
+    assert run.asked == ["drbdadm secondary esc", "drbdadm disconnect esc", "drbdadm down esc"]
+
+
+@pytest.mark.parametrize("comm", [b"drbd_async_h\n", b"escadm-fence-pe\n"])
+def test_a_volume_about_whose_peer_drbd_asks_stays_up(processes: Path, comm: bytes) -> None:
+    """DRBD 8.4 takes a late answer for one about a volume that is gone: the kernel panics."""
+    (processes / "7").mkdir()
+    (processes / "7" / "comm").write_bytes(comm)
+    run = Commands()
+    with pytest.raises(Failed, match=r"^cannot take the volume down: DRBD waits for what it asked about the peer$"):
+        replication.take_down(run)
+    assert "drbdadm down esc" not in run.asked
+
+
+def test_the_handlers_name_is_what_the_kernel_leaves_of_it() -> None:
+    names = {Paths().fence_peer.name.encode()[:15], b"drbd_async_h"}
+    assert names == replication.ASKERS
 
 
 def test_promotion_is_never_by_force() -> None:
@@ -228,7 +284,7 @@ def test_a_file_that_nobody_reads_without_the_module_is_no_mistake_of_the_file(
     monkeypatch.setattr(replication, "PROC", tmp_path / "absent")
     with pytest.raises(Failed, match=re.escape(NO_MODULE)):
         replication.bring_up(Commands(adjust=PARSE_ERROR))
-    replication.take_down(Commands(down=PARSE_ERROR))
+    replication.take_down(Commands(down=PARSE_ERROR, secondary=PARSE_ERROR))
     replication.demote(Commands(secondary=PARSE_ERROR))
     monkeypatch.setattr(replication, "PROC", tmp_path)
     with pytest.raises(Failed, match="but got 'fencing'"):
