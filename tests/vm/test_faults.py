@@ -29,20 +29,6 @@ chmod 755 /usr/bin/escadm-fence-peer
 """DRBD's handler answers, once a file is gone, what it would have answered before the volume went down."""
 
 
-HELD_HANDLER = """\
-touch /run/held
-mv /usr/bin/escadm-fence-peer /usr/bin/escadm-fence-peer.real
-cat >/usr/bin/escadm-fence-peer <<'END'
-#!/bin/sh
-while [ -e /run/held ]; do sleep 0.1; done
-echo the handler ends >/dev/kmsg
-exit 5
-END
-chmod 755 /usr/bin/escadm-fence-peer
-"""
-"""DRBD's handler answers, once a file is gone, what it would have answered before the volume went down."""
-
-
 @pytest.fixture
 def scene(ready: Pair) -> Iterator[Scene]:
     with Scene(ready) as scene:

@@ -300,14 +300,16 @@ def test_a_volume_that_goes_down_ends_the_question(paths: Paths, monkeypatch: py
             lost.stubs.made["drbd"].answers = {}
             lost.node.active = False
             lost.node.wake()
-            await wait_for(lambda: lost.node.state("drbd") is UnitState.STOPPING)
-            with pytest.raises(Failed, match=r"^the volume is being taken down$"):
-                await question
-            if known:
-                lost.hear(heard(disk="Outdated"))
-            with pytest.raises(Failed, match=r"^the volume is being taken down$"):
-                await lost.node.fence.ask()
-            lost.stubs.made["drbd"].post(*GONE)
+            try:
+                await wait_for(lambda: lost.node.state("drbd") is UnitState.STOPPING)
+                with pytest.raises(Failed, match=r"^the volume is being taken down$"):
+                    await asyncio.wait_for(question, LIMIT)
+                if known:
+                    lost.hear(heard(disk="Outdated"))
+                with pytest.raises(Failed, match=r"^the volume is being taken down$"):
+                    await lost.node.fence.ask()
+            finally:
+                lost.stubs.made["drbd"].post(*GONE)
 
     run(work())
 
