@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from escadm.errors import Failed
-from tests import cache
-from tests.debian import ALONE, HERE, OTHER, bootstrap, say
+from tests.vm import cache
+from tests.vm.build import ALONE, bootstrap, release, say
 
-__all__ = ["HERE", "OTHER", "PYTHON", "entering", "root", "run_in"]
-
+BOOKWORM, TRIXIE = "bookworm", "trixie"
+HERE = release()
+OTHER = BOOKWORM if HERE == TRIXIE else TRIXIE
+"""The code names of this machine's Debian release, and of the one that the tests run on besides."""
 TREE = Path(__file__).parents[1]
 THERE = Path("/srv/escadm")
 PYTHON = ".venv/bin/python"
-"""In every release, from the directory that a command begins in."""
+"""From the directory that a command begins in."""
 SUITES = ("unit", "engines", "golden", "cli", "lab", "packaging")
 PACKAGES = ("python3-venv", "ca-certificates")
 NOT_INSTALLED = ("/usr/share/locale/*", "/usr/share/info/*")
@@ -30,37 +32,35 @@ CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 
-def run_in(release: str, argv: Sequence[str], **settings: Any) -> subprocess.CompletedProcess[Any]:
+def run_in(name: str, argv: Sequence[str], **settings: Any) -> subprocess.CompletedProcess[Any]:
     """As subprocess.run in the tree of the release, which may be this machine's; see ``entering``."""
     share, environment = settings.pop("share", ()), settings.pop("env", {})
-    return subprocess.run(entering(release, argv, share=share, env=environment), cwd=TREE, **settings)
+    return subprocess.run(entering(name, argv, share=share, env=environment), cwd=TREE, **settings)
 
 
 def entering(
-    release: str, argv: Sequence[str], *, share: Sequence[Path] = (), env: Mapping[str, str] | None = None
+    name: str, argv: Sequence[str], *, share: Sequence[Path] = (), env: Mapping[str, str] | None = None
 ) -> list[str]:
     """The command that runs ``argv`` in the release's tree, if it is started in this one.
 
     ``share``: folders that it has under the same path. ``env``: variables besides those that tell pip its way.
     """
-    if release == HERE:
-        return ["env", *(f"{name}={value}" for name, value in (env or {}).items()), *argv]
-    system = root(release)
-    return _entering(system, _environment(release, system), argv, share, env or {})
+    if name == HERE:
+        return ["env", *(f"{variable}={value}" for variable, value in (env or {}).items()), *argv]
+    system = root(name)
+    return _entering(system, _environment(name, system), argv, share, env or {})
 
 
-def root(release: str) -> Path:
+def root(name: str) -> Path:
     """The folder whose ``root`` is a system of that release with all that the quick suites need (built in minutes)."""
     packages = sorted({*PACKAGES, *(name for suite in SUITES for name in needed_by(suite))})
-    recipe = [Path(__file__), Path(__file__).with_name("debian.py")]
-    name = cache.key(*packages, *(file.read_bytes() for file in recipe))
 
     def build(target: Path) -> None:
-        say(f"building a system of Debian {release} below {cache.root()}: takes a minute or two, once")
+        say(f"building a system of Debian {name} below {cache.root()}: takes a minute or two, once")
         (target / "scratch").mkdir()
-        bootstrap(release, packages, target / "root", *(f"--dpkgopt=path-exclude={path}" for path in NOT_INSTALLED))
+        bootstrap(name, packages, target / "root", NOT_INSTALLED)
 
-    return cache.made(f"release-{release}", name, build)
+    return cache.made(f"release-{name}", cache.key(*packages, *NOT_INSTALLED), build)
 
 
 def needed_by(suite: str) -> list[str]:
@@ -72,7 +72,7 @@ def needed_by(suite: str) -> list[str]:
     raise Failed(f"tests/packages.txt has no line for {suite}")
 
 
-def _environment(release: str, system: Path) -> Path:
+def _environment(name: str, system: Path) -> Path:
     """The virtual environment of that system's Python, which is bound to the tree's .venv there."""
     files = (TREE / "pyproject.toml", TREE / "tests/constraints.txt")
 
@@ -81,8 +81,7 @@ def _environment(release: str, system: Path) -> Path:
         if subprocess.run(argv, cwd=TREE, stdin=subprocess.DEVNULL, stdout=2).returncode:
             raise Failed(f"the set-up in {system} has failed (its output is above)")
 
-    name = cache.key(system.name, *(file.read_bytes() for file in files))
-    return cache.made(f"venv-{release}", name, build)
+    return cache.made(f"venv-{name}", cache.key(system.name, *(file.read_bytes() for file in files)), build)
 
 
 def _entering(
