@@ -35,7 +35,12 @@ QUICK = (
     "tests/unit",
 )
 WORKERS = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
-ALONE_PARALLEL = ("tests/unit", "tests/engines", "tests/golden", "tests/cli")
+# the longest come first, one by one: tests/vm/conftest.py
+MACHINES = ("-n", "4", "--dist", "load", "--maxschedchunk", "1")
+ALONE_PARALLEL = {
+    **dict.fromkeys(("tests/unit", "tests/engines", "tests/golden", "tests/cli"), WORKERS),
+    "tests/vm": MACHINES,
+}
 SLOWEST = 10
 
 
@@ -109,7 +114,7 @@ def run_all() -> int:
         folder = Path(name)
         folder.chmod(0o755)
         quick = [Phase(f"quick-{release}", release, [*WORKERS, *QUICK], folder) for release in (HERE, OTHER)]
-        machines = [Phase("machines", HERE, ["tests/vm"], folder)]
+        machines = [Phase("machines", HERE, [*MACHINES, "tests/vm"], folder)]
         lanes = (quick, machines)
         pool = ThreadPoolExecutor(len(lanes))
         try:
@@ -168,7 +173,7 @@ def _counted(tests: Sequence[dict[str, Any]]) -> str:
 
 def run_some(arguments: Sequence[str]) -> int:
     """Those alone, here; a whole suite that waits a lot in several processes. The exit code."""
-    workers = WORKERS if {word.rstrip("/") for word in arguments} & set(ALONE_PARALLEL) else ()
+    workers = next((ALONE_PARALLEL[word.rstrip("/")] for word in arguments if word.rstrip("/") in ALONE_PARALLEL), ())
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *workers, *arguments])  # noqa: S606
 
 
