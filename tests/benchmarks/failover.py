@@ -6,12 +6,14 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from escadm.lab import Lab
 from escadm.lab.node import Node
+from escadm.lab.watch import Watch
 from tests.benchmarks.table import print_table, spread
 
 ADVERTS = (1.0, 0.2)
@@ -74,16 +76,24 @@ def bare(directory: Path, advert: float, repetitions: int) -> Figures:
             old = lab.holders()[0]
             new = next(node for node in lab.nodes if node is not old)
             # a node that has just come keeps still for a while; it must have heard its peer before it is to take over
-            lab.wait_for(
-                lambda new=new: "Entering BACKUP STATE" in (new.read("/var/log/keepalived.log") or ""),
-                30,
-                "the standby",
-            )
-            _, seconds = outage_of_vip(lab, advert, old, lambda new=new: new in lab.holders())
+            lab.wait_for(partial(is_standby, new), 30, "the standby")
+            _, seconds = outage_of_vip(lab, advert, old, partial(holds_vip, lab, new))
             figures["bare keepalived: VIP"].append(seconds)
             lab.fault("power-on", old.name)
             start_keepalived(lab, old, advert)
     return figures
+
+
+def is_standby(node: Node) -> bool:
+    return "Entering BACKUP STATE" in (node.read("/var/log/keepalived.log") or "")
+
+
+def holds_vip(lab: Lab, node: Node) -> bool:
+    return node in lab.holders()
+
+
+def is_master(node: Node) -> bool:
+    return node.role == "MASTER"
 
 
 def start_keepalived(lab: Lab, node: Node, advert: float) -> None:
@@ -116,19 +126,20 @@ def with_escadm(directory: Path, advert: float, repetitions: int) -> Figures:
         for _ in range(repetitions):
             old, new = lab.wait_for(lambda: healthy_pair(lab), 60, "a healthy pair")
             with lab.client(f"http://{lab.network.vip}:{lab.ports[SERVICE]}/") as service:
-                lab.wait_for(lambda service=service, old=old: service.serving() == old.hostname, 10, "the service")
-                cut, vip = outage_of_vip(lab, advert, old, lambda new=new: new.role == "MASTER")
-                first = lab.wait_for(
-                    lambda service=service, new=new, cut=cut: service.first_answer(new.hostname, cut),
-                    60,
-                    "the service",
-                )
+                lab.wait_for(partial(serves, service, old), 10, "the service")
+                cut, vip = outage_of_vip(lab, advert, old, partial(is_master, new))
+                first = lab.wait_for(partial(service.first_answer, new.hostname, cut), 60, "the service")
             figures["escadm: VIP"].append(vip)
             figures[f"escadm: {SERVICE} on the VIP"].append(first.at - cut)
             for phase, seconds in phases(lab, new).items():
                 figures[f"  phase {phase}"].append(seconds)
             lab.fault("power-on", old.name)
     return figures
+
+
+def serves(service: Watch, node: Node) -> bool:
+    """Whether it is this node that answers."""
+    return service.serving() == node.hostname
 
 
 def healthy_pair(lab: Lab) -> tuple[Node, Node] | None:
