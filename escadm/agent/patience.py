@@ -23,6 +23,13 @@ def needs_of(plan: Plan) -> dict[str, tuple[str, ...]]:
     return {name: unit.needs for name, unit in plan.units.items()}
 
 
+class Overtaken(Failed):
+    """Somebody has asked for a stop meanwhile."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(f"the {verb} was overtaken by a later stop")
+
+
 class Patience:
     """Waits for the node. None of it waits for ever for what has failed, or was overtaken by a later wish."""
 
@@ -75,7 +82,7 @@ class Patience:
         finally:
             node.watchers.remove(note)
         if not node.active:
-            raise Failed("the start was overtaken by a later stop")
+            raise Overtaken("start")
         for name, reason in failures.items():
             if node.state(name) is not UnitState.RUNNING:
                 spec = node.stage.units[name].spec
@@ -123,13 +130,13 @@ class Patience:
 
         return decided
 
-    def why_not_up(self, name: str) -> str:
-        """One sentence about a resource that was asked for and that is not up."""
+    def why_not_up(self, name: str) -> Failed:
+        """What there is to say about a resource that was asked for and that is not up."""
         node = self._node
         unit = node.plan.units.get(name)
         if unit is None or node.down & below(needs_of(self._node.plan), [name]):
-            return "the start was overtaken by a later stop"
+            return Overtaken("start")
         if name in master_units(node.plan, {}) and node.vrrp is not Vrrp.MASTER:
-            return f"{name} waits for the role: this node is {node.role}, and it runs on the primary"
+            return Failed(f"{name} waits for the role: this node is {node.role}, and it runs on the primary")
         state, detail = describe_unit(facts_of(node), unit)
-        return f"{name} {detail}" if detail else f"{name} is {state}"
+        return Failed(f"{name} {detail}" if detail else f"{name} is {state}")

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.node import Node
-from escadm.agent.patience import ELECTION, Patience, needs_of
+from escadm.agent.patience import ELECTION, Overtaken, Patience, needs_of
 from escadm.agent.vrrp import Keepalived
 from escadm.config.overlay import canonical
 from escadm.core.change import PAIRED_STEPS, classify
@@ -102,7 +102,7 @@ class Verbs:
         await self._patience.come_up(scope)
         late = [name for name in resources if node.state(name) is not UnitState.RUNNING]
         if late:
-            raise Failed(self._patience.why_not_up(late[0]))
+            raise self._patience.why_not_up(late[0])
         return f"started: {', '.join(resources)}"
 
     async def stop(self, resources: list[str]) -> str:
@@ -133,7 +133,7 @@ class Verbs:
             await self.stop([])
             await asyncio.to_thread(commit, prepared, self._host)
             node.take_plan(prepared.plan)
-            return (await self.start([])).replace("started", "restarted", 1)
+            return await self._start_again([])
         stale = node.stage.stale
         node.down -= below(needs_of(node.plan), resources)
         stale |= {name for name in resources if node.state(name) not in DOWN}
@@ -142,9 +142,16 @@ class Verbs:
             above(needs_of(node.plan), resources),
         )
         if node.down.intersection(resources):
-            raise Failed("the restart was overtaken by a later stop")
-        done = await self.start(resources)
-        await self._patience.come_up(above(needs_of(node.plan), resources))
+            raise Overtaken("restart")
+        return await self._start_again(resources)
+
+    async def _start_again(self, resources: list[str]) -> str:
+        """The second half of a restart, with what stands on the named resources."""
+        try:
+            done = await self.start(resources)
+            await self._patience.come_up(above(needs_of(self._node.plan), resources))
+        except Overtaken:
+            raise Overtaken("restart") from None
         return done.replace("started", "restarted", 1)
 
     def _check_names(self, resources: list[str]) -> None:
