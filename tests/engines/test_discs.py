@@ -88,7 +88,7 @@ def test_a_file_that_is_too_large_is_not_read_as_a_whole(folder: Path) -> None:
 @pytest.mark.parametrize("number", [errno.ENOMEDIUM, errno.ENXIO])
 def test_an_empty_drive_is_nothing_to_tell(folder: Path, number: int) -> None:
     disc(folder)
-    with patch.object(iso9660.Path, "open", side_effect=OSError(number, os.strerror(number))):
+    with patch.object(Path, "open", side_effect=OSError(number, os.strerror(number))):
         assert found(folder.parent) == Search(None)
 
 

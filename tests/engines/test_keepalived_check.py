@@ -15,7 +15,7 @@ from escadm.core.types import KeepalivedSpec, ProcessSpec
 from escadm.errors import Failed, NotInstalled
 from escadm.paths import Paths
 from escadm.render.keepalived import render_keepalived
-from escadm.system import keepalived
+from escadm.system import keepalived, process
 from escadm.system.process import service_environment
 from escadm.system.run import ANY_CODE, Completed, run
 
@@ -155,7 +155,7 @@ def test_checking_leaves_nothing_behind(
 
 
 def test_without_keepalived(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(keepalived.PLAIN_ENVIRONMENT, "PATH", str(tmp_path))
+    monkeypatch.setitem(process.PLAIN_ENVIRONMENT, "PATH", str(tmp_path))
     monkeypatch.setattr("escadm.system.run.SBIN", ())
     with pytest.raises(NotInstalled) as caught:
         keepalived.check_config(text(SPECS["plain"]), HOST, strict=True)
@@ -176,7 +176,7 @@ def test_it_says_yes_only_where_keepalived_would_start(tmp_path: Path, is_hidden
 
     paths = Paths(tmp_path)
     paths.run.mkdir(parents=True)
-    options: dict[str, Any] = {"timeout": 10.0, "ok": ANY_CODE, "env": keepalived.PLAIN_ENVIRONMENT}
+    options: dict[str, Any] = {"timeout": 10.0, "ok": ANY_CODE, "env": process.PLAIN_ENVIRONMENT}
     started = run_there(keepalived.command(paths.keepalived_conf, paths), **options)
     began = "Config files missing" in started.stderr  # it comes so far, and ends
 

@@ -71,7 +71,7 @@ def test_fifty_flips_end_as_the_last_one_says(new_lab: NewLab) -> None:
     for last in ("BACKUP", "MASTER"):
         first = "MASTER" if last == "BACKUP" else "BACKUP"
         flip(primary, [first, last] * 25, 0.1)
-        lab.wait_for(lambda word=last: primary.role == word, PATIENCE, f"the last word, {last}")
+        lab.wait_for(partial(has_role, primary, last), PATIENCE, f"the last word, {last}")
         wait_resource(lab, primary, "slow", "running" if last == "MASTER" else "stopped")
         wait_resource(lab, primary, "quick", "running" if last == "MASTER" else "stopped")
     assert check_log(primary) >= 20  # on a busy machine some are over before they are noticed

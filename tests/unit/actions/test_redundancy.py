@@ -41,6 +41,7 @@ class Kernel:
         input: str | None = None,  # noqa: A002
         env: Mapping[str, str] | None = None,
         ok: Container[int] = (0,),
+        cwd: str | None = None,
     ) -> Completed:
         said = self.said[argv[0]]
         if isinstance(said, EscadmError):
