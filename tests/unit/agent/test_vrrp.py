@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from escadm.agent.vrrp import SETTLE, Keepalived, RoleFeed, write_fitness
+from escadm.agent import vrrp
+from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
 from escadm.core.lifecycle import Event
 from escadm.core.types import KeepalivedSpec, Kind, Unit, Vrrp
 from escadm.errors import EscadmError
@@ -40,6 +41,10 @@ class Heard:
     def close(self) -> None:
         os.close(self.writer)
         self.feed.close()
+
+
+LONG = 5.0
+"""Seconds in which what is waited for comes on the busiest machine."""
 
 
 def word(state: str, name: str = "ESC") -> str:
@@ -84,7 +89,9 @@ def test_of_several_at_once_the_newest_counts(paths: Paths) -> None:
     run(work())
 
 
-def test_word_that_is_taken_back_at_once_never_counts(paths: Paths) -> None:
+def test_word_that_is_taken_back_at_once_never_counts(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vrrp, "SETTLE_LOSS", LONG)
+
     async def work() -> None:
         heard = Heard(paths)
         loop = asyncio.get_running_loop()
@@ -96,7 +103,7 @@ def test_word_that_is_taken_back_at_once_never_counts(paths: Paths) -> None:
         said = loop.time()
         await wait_for(lambda: len(heard.words) == 2)
         assert heard.words == [Vrrp.MASTER, Vrrp.MASTER]
-        assert loop.time() - said <= SETTLE * 20
+        assert loop.time() - said < LONG
         heard.close()
 
     run(work())
