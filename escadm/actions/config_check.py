@@ -47,12 +47,17 @@ def check(path: Path, paths: Paths, facts: HostFacts, host: Host) -> Checked:
 
 def _try_files(plan: Plan, path: Path, paths: Paths, facts: HostFacts, host: Host) -> Iterator[Problem]:
     """A warning for each engine that could not be asked: a configuration may be checked where it will not run."""
+    objections: list[Failed] = []
     for file in render(plan, paths):
         try:
             ask_engine(file, plan, paths, facts, host)
+        except Failed as error:
+            objections.append(error)
         except (NotInstalled, NotPermitted) as error:
             hint = f"what it says of its {Path(file.path).name} is not known"
             yield Problem(Where(str(path)), "", error.message, hint, warning=True)
+    if objections:
+        raise Failed("\n".join(error.message for error in objections), objections[0].hint)
 
 
 def check_user_data(path: Path) -> Checked:

@@ -38,7 +38,7 @@ from escadm.system.host import Host
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
 from escadm.system.probe import probe
-from escadm.system.process import command_name, pids_of, service_environment
+from escadm.system.process import command_name, parent_of, pids_of, service_environment
 from escadm.system.systemd import state
 
 ENOUGH_SHARE = 0.05
@@ -157,12 +157,13 @@ def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, facts: HostFacts,
 
 
 def _others(paths: Paths) -> str:
-    """A keepalived that the agent did not start stands for the same VIP behind its back."""
+    """A keepalived that the agent did not start stands for the same VIP behind its back. What ours has forked has its
+    name too, until it is in a pid file or another program."""
     ours = set()
     for file in (paths.keepalived_pid, paths.vrrp_pid):
         with suppress(OSError, ValueError):
             ours.add(int(file.read_text()))
-    found = [pid for pid in pids_of("keepalived") if pid not in ours]
+    found = [pid for pid in pids_of("keepalived") if pid not in ours and parent_of(pid) not in ours]
     if found:
         raise Failed(f"another one runs (pid {found[0]}): systemctl disable --now keepalived")
     return "none"

@@ -134,14 +134,14 @@ class Verbs:
             await asyncio.to_thread(commit, prepared, self._host)
             node.take_plan(prepared.plan)
             return await self._start_again([])
-        stale = node.stage.stale
+        stale, was_active = node.stage.stale, node.active
         node.down -= below(needs_of(node.plan), resources)
         stale |= {name for name in resources if node.state(name) not in DOWN}
         await self._patience.until(
             lambda: not node.active or all(name not in stale or node.state(name) in DOWN for name in resources),
             above(needs_of(node.plan), resources),
         )
-        if node.down.intersection(resources):
+        if node.down.intersection(resources) or (was_active and not node.active):
             raise Overtaken("restart")
         return await self._start_again(resources)
 

@@ -180,9 +180,10 @@ class Keepalived(Service):
         self._tell(event, reason)
 
     def _why_it_ended(self, code: int | None) -> str:
-        """With its last words, where it ended by itself."""
+        """With its last words, where it ended by itself; of an adopted one the log may have others' words."""
         reason = super()._why_it_ended(code)
-        words = "" if self._unlaunched or (code is not None and code < 0) else last_words(self.output())
+        ended_by_itself = code is not None and code > 0 and not self._unlaunched
+        words = last_words(self.output()) if ended_by_itself else ""
         return f"{reason}: {words}" if words else reason
 
     async def _start(self) -> None:

@@ -48,6 +48,7 @@ def _writes_wait() -> bool:
     from escadm.system.replication import read_replica  # noqa: PLC0415
 
     try:
-        return waits(read_replica())
+        replica = read_replica()
+        return replica is not None and replica.is_primary and waits(replica)
     except EscadmError:
         return False

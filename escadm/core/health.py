@@ -138,15 +138,16 @@ def volume(facts: Facts) -> Replica | None:
 def _holds_back(facts: Facts, name: str) -> bool:
     """Whether a unit that has no verdict, being kept up for ever, fails again and again below what should run.
 
-    Without keepalived a node is no half of a pair, so it always counts.
+    Without keepalived a node is no half of a pair, so it counts unless somebody has stopped it.
     """
-    life = facts.life(name)
-    again = life.streak >= FAILURE_LIMIT and life.state is not UnitState.RUNNING
-    needed = facts.plan.units[name].kind is Kind.KEEPALIVED or any(
-        name in unit.needs and unit.kind is not Kind.GROUP and other in goal(facts.plan, facts.intent)
+    life, own = facts.life(name), facts.plan.units[name]
+    if not own.run_forever or life.streak < FAILURE_LIMIT or life.state is UnitState.RUNNING:
+        return False
+    wanted = goal(facts.plan, facts.intent)
+    return (own.kind is Kind.KEEPALIVED and name in wanted) or any(
+        name in unit.needs and unit.kind is not Kind.GROUP and other in wanted
         for other, unit in facts.plan.units.items()
     )
-    return facts.plan.units[name].run_forever and again and needed
 
 
 def has_failed(facts: Facts, name: str) -> bool:

@@ -30,10 +30,11 @@ TOLD_TO_END = "Stopping"
 NARRATIVE = re.compile(
     r"(Starting|Stopped|Running on|Command line:|Opening file|Configuration file|Registering|CPU usage|NOTICE:) .*"
     r"|pid \d+ exited with .*|Startup complete|Assigned address .*|VRRP sockpool: .*|.*gratuitous ARP.*"
-    r"|\(\w+\) ((removing|setting) VIPs\.|Entering \w+ STATE.*)"
+    r"|\(\w+\) ((removing|setting) VIPs\.|Entering \w+ STATE.*|Receive advertisement timeout)"
+    r"|\(\w+\) (Backup received priority 0|Received advert|Master received advert|sent 0 priority).*"
     r"|\s+'.*'"
 )
-"""What keepalived tells of its start and its end whatever happens: it explains nothing."""
+"""What keepalived tells of its start, its end and its roles whatever happens: it explains nothing."""
 LONGEST = 200
 
 

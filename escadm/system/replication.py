@@ -97,7 +97,7 @@ def take_down(run: Run = run) -> None:
     end = time.monotonic() + QUESTION_LIMIT
     while is_asking():
         if time.monotonic() >= end:
-            raise Failed(f"cannot {what}: DRBD waits for what it asked about the peer")
+            raise Failed(f"cannot {what}: DRBD waits for what it asked about a peer, of this volume or of another")
         time.sleep(POLL)
     _change(run, what, "down", or_down=True)
 

@@ -278,6 +278,17 @@ def test_stop_of_a_resource_overtakes_its_restart(paths: Paths) -> None:
     run(work())
 
 
+def test_a_stop_of_everything_overtakes_a_restart(paths: Paths) -> None:
+    async def work() -> None:
+        async with playing(paths, stubborn()) as played:
+            restart = await played.ask("restart", "pgsql")
+            await wait_for(lambda: played.state("pgsql") is UnitState.STOPPING)
+            await played.done("stop")
+            assert (await restart.outcome())["message"] == "the restart was overtaken by a later stop"
+
+    run(work())
+
+
 def test_stop_overtakes_the_second_half_of_a_restart(paths: Paths) -> None:
     """Also where what was to be restarted is starting again already, it is the restart that was overtaken."""
     late = plan(unit("pgsql"), unit("mona", needs=("pgsql",), ready=Alive(30)))

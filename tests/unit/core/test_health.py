@@ -203,6 +203,10 @@ def test_keepalived_that_cannot_be_kept_up_fails_the_node() -> None:
     assert line(facts) == "2 ESC status=2 ESC Fault Failed: keepalived exited with code 1: its last words"
     once = replace(facts, lives={**facts.lives, "keepalived": replace(failing, streak=1)})
     assert line(once) == "1 ESC status=1 ESC Fault Starting: keepalived"
+    stopped = replace(facts, intent=replace(facts.intent, down=frozenset({"keepalived"})))
+    assert "Failed" not in line(
+        replace(stopped, lives={**facts.lives, "keepalived": replace(failing, state=UnitState.STOPPED)})
+    )
 
 
 def test_keepalived_is_starting_until_its_word_has_been_reached() -> None:
