@@ -32,6 +32,7 @@ PYTHON=$PWD/.venv/bin/python
 stamp=$(cat pyproject.toml tests/constraints.txt | sha256sum)
 if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
   echo "building the virtual environment .venv"
+  [ ! -L .venv ] || rm .venv # --clear would empty what it leads to
   "$SYSTEM_PYTHON" -m venv --clear .venv
   PIP_CONSTRAINT=$PWD/tests/constraints.txt .venv/bin/pip install --quiet --disable-pip-version-check -e '.[test]' 2> >(grep -v '^WARNING: Location' >&2)
   printf "%s\n" "$stamp" >.venv/stamp
