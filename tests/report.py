@@ -44,7 +44,7 @@ class _Report:
         new: dict[str, str | float] = {"test": report.nodeid, "outcome": "passed", "seconds": 0.0, "release": ""}
         test = self.tests.setdefault(report.nodeid, new)
         test["seconds"] = float(test["seconds"]) + report.duration
-        test["release"] = str(dict(report.user_properties)["release"])
+        test["release"] = str(dict(report.user_properties).get("release", release()))
         if report.failed or (report.skipped and test["outcome"] == "passed"):
             test["outcome"] = report.outcome
 

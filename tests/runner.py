@@ -172,7 +172,7 @@ def _counted(tests: Sequence[dict[str, Any]]) -> str:
 
 
 def run_some(arguments: Sequence[str]) -> int:
-    """Those alone, here; a whole suite that waits a lot in several processes. The exit code."""
+    """Those alone, here; a whole suite that waits a lot in several processes."""
     workers = next((ALONE_PARALLEL[word.rstrip("/")] for word in arguments if word.rstrip("/") in ALONE_PARALLEL), ())
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *workers, *arguments])  # noqa: S606
 

@@ -3,7 +3,7 @@
 A promotable clone of ocf:linbit:drbd and, with its promoted instance, in this order, the file system, the address and
 PostgreSQL; no STONITH; corosync's ``two_node``. esc.res has the options that escadm gives it, and for fencing what
 comes with DRBD for such a cluster: ``crm-fence-peer.sh`` under the policy resource-only, meant for those without
-STONITH. The agents' time limits are longer than usual, since the machines are slow; no takeover comes near them.
+STONITH. The agents' time limits are longer than usual, for hosts with other work; no takeover comes near them.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from escadm.errors import Failed
+from escadm.errors import Failed, NotInstalled
 
 FIELDS = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
 PASSED_ON = ("Acquire::http", "Acquire::https", "Acquire::Retries")
@@ -27,7 +27,10 @@ def say(text: str) -> None:
 def call(argv: Sequence[str | Path], *, cwd: Path | None = None, input: bytes | None = None) -> bytes:  # noqa: A002
     """Run a command of the build; Failed with the end of what it said."""
     environment = os.environ | {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run([str(word) for word in argv], cwd=cwd, input=input, env=environment, capture_output=True)
+    try:
+        done = subprocess.run([str(word) for word in argv], cwd=cwd, input=input, env=environment, capture_output=True)
+    except FileNotFoundError:
+        raise NotInstalled(f"there is no {argv[0]} on this machine", "tests/packages.txt names its package") from None
     if done.returncode != 0:
         end = "\n".join((done.stderr or done.stdout).decode(errors="replace").splitlines()[-20:])
         raise Failed(f"{argv[0]} exited with code {done.returncode}\n{end}")

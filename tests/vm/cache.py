@@ -45,18 +45,18 @@ def remove(directory: Path) -> None:
 
 
 @contextmanager
-def held(name: str) -> Iterator[None]:
-    """Nobody else makes or removes what has this name meanwhile: waits for its turn."""
+def held(name: str, patience: float = WAIT) -> Iterator[None]:
+    """Nobody else makes or removes what has this name meanwhile: waits for its turn, Failed after ``patience``."""
     root().mkdir(parents=True, exist_ok=True)
     with (root() / f"lock-{name}").open("w") as file:
-        end = time.monotonic() + WAIT
+        end = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise Failed(f"cannot use {root()}: another run has had {name} for {WAIT:g} s") from None
+                    raise Failed(f"cannot use {root()}: another run has had {name} for {patience:g} s") from None
                 time.sleep(0.1)
         yield
 
@@ -80,8 +80,11 @@ def folder(prefix: str) -> Iterator[Path]:
 
 
 def is_free(directory: Path) -> bool:
-    """Whether the process that made the directory lives no more."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    """Whether the process that made the directory lives no more, and has left it."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -107,9 +110,9 @@ def made(kind: str, name: str, make: Callable[[Path], None], kept: float = KEPT)
             inner = outer / target.name
             inner.mkdir()
             make(inner)
-            for other in root().glob(f"{kind}-*"):
-                if time.time() - other.stat().st_mtime > kept:
-                    remove(other)
-                    (root() / f"lock-{other.name}").unlink(missing_ok=True)
             inner.rename(target)
+    for other in root().glob(f"{kind}-*"):
+        with suppress(FileNotFoundError, Failed), held(other.name, 0.0):  # whoever uses it now keeps it
+            if time.time() - other.stat().st_mtime > kept:
+                remove(other)
     return target

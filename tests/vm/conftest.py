@@ -10,15 +10,19 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
+from tests.releases import BOOKWORM, TRIXIE
 from tests.vm import build
 from tests.vm.image import image
 from tests.vm.packages import packages
 from tests.vm.pair import Pair
 from tests.vm.replicated import make_crossed_pair
+from tests.vm.uml import NoKernel
 
 Measured = Callable[[str, float], None]
 FIGURE = "measured"
-RELEASES = ("bookworm", "trixie")
+RELEASES = (BOOKWORM, TRIXIE)
+NO_KERNEL: list[str] = []
+"""Why there are no machines: what was tried once is not tried for each test."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -31,7 +35,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def cached(release: str) -> str:
     """The release, once all is there that is made once: so that no test's own time has it in it."""
-    image(release)
+    if NO_KERNEL:
+        pytest.fail(NO_KERNEL[0], pytrace=False)
+    try:
+        image(release)
+    except NoKernel as error:
+        NO_KERNEL.append(str(error))
+        pytest.fail(str(error), pytrace=False)
     packages(release)
     return release
 

@@ -14,6 +14,7 @@ import time
 from functools import partial
 
 from escadm.errors import EscadmError, Failed
+from tests.releases import BOOKWORM, TRIXIE
 from tests.vm import build
 from tests.vm.image import image
 from tests.vm.machine import Machine
@@ -107,7 +108,7 @@ def main() -> None:
     """Make what is needed, and show it."""
     parser = argparse.ArgumentParser(prog="python -m tests.vm.demo", description=__doc__)
     parser.add_argument("--make", action="store_true", help="make what is made once, and end")
-    parser.add_argument("release", nargs="?", default=build.release())
+    parser.add_argument("release", nargs="?", default=build.release(), choices=(BOOKWORM, TRIXIE))
     wanted = parser.parse_args()
     try:
         image(wanted.release)
@@ -119,6 +120,8 @@ def main() -> None:
             say("The second half, with replication, is left out here.", *str(error).splitlines())
     except EscadmError as error:
         sys.exit(f"demo: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def image(release: str, *extras: str) -> Path:
     """The file with a release's disk, built if need be (a minute). ``extras``: further lists of packages."""
     files = [Path(__file__), RECIPE, *sorted(path for path in GUEST.rglob("*") if path.is_file())]
     parts = [part for path in files for part in (str(path.relative_to(HERE)), path.read_bytes())]
-    key = cache.key(release, *extras, str(uml.kernel()), *parts)
+    key = cache.key(release, *extras, uml.version(), *parts)
     return cache.made(f"image-{release}", key, lambda target: build(release, extras, target)) / DISK
 
 

@@ -135,11 +135,16 @@ class Machine:
 
     def unplug(self, link: str) -> None:
         """Pull the machine's cable: it sees its carrier go."""
-        self.sh(f"ip -n outside link set out{LINKS.index(link)} down")
+        self._set_cable(link, "down")
 
     def plug_in(self, link: str) -> None:
         """Put the cable back."""
-        self.sh(f"ip -n outside link set out{LINKS.index(link)} up")
+        self._set_cable(link, "up")
+
+    def _set_cable(self, link: str, state: str) -> None:
+        if link not in LINKS:
+            raise Failed(f"there is no link {link!r}: {', '.join(LINKS)}")
+        self.sh(f"ip -n outside link set out{LINKS.index(link)} {state}")
 
     def hang_up(self) -> None:
         """The line to the machine is dead."""

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
+from escadm.errors import Failed
 from tests.releases import PYTHON, run_in
 from tests.vm import cache
 
@@ -41,7 +42,9 @@ def build(release: str, target: Path) -> None:
     for name, options in ((THIS, []), (NEXT, ["--version", NEXT_VERSION])):
         folder.mkdir(exist_ok=True)
         argv = [PYTHON, "-m", "tests.packaging", "--output", str(target), *options]
-        run_in(release, argv, share=(target,), check=True, stdout=subprocess.DEVNULL)
+        done = run_in(release, argv, share=(target,), capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"cannot build the package for Debian {release}: {(done.stderr or done.stdout).strip()}")
         next(target.glob("*.deb")).rename(folder / name)
     disk = target / "disk"
     subprocess.run(["truncate", "--size", SIZE, disk], check=True)

@@ -134,6 +134,8 @@ class Pair:
 
     def block(self, link: str, pairs: Iterable[tuple[str, str]], *, both_ways: bool = True) -> None:
         """Drop silently what goes between these of ``a``, ``b``, ``client`` on a link, and nothing else."""
+        if link not in LINKS:
+            raise Failed(f"there is no link {link!r}: {', '.join(LINKS)}")
         ways = [way for one, two in pairs for way in ([(one, two), (two, one)] if both_ways else [(one, two)])]
         self.supply.ask("block", link=link, pairs=ways)
 
@@ -182,11 +184,11 @@ class Pair:
 
 def made_ready(release: str, extras: tuple[str, ...], make: Make) -> Path:
     """The directory with the disks of machines that ``make`` has made something of, after an orderly power off."""
-    source = Path(inspect.getfile(make)).read_bytes()
-    own = (Path(uml.__file__), Path(__file__))
-    key = cache.key(
-        str(image(release, *extras)), make.__qualname__, source, fingerprint(), *(each.read_bytes() for each in own)
-    )
+    source = Path(inspect.getfile(make))
+    own = (source, *sorted(source.parent.glob("*.xml")), Path(__file__).with_name("replicated.py"))
+    base = image(release, *extras)
+    parts = [each.read_bytes() for each in (*own, Path(uml.__file__), Path(__file__))]
+    key = cache.key(str(base), str(base.stat().st_mtime_ns), make.__qualname__, fingerprint(), *parts)
 
     def build_it(target: Path) -> None:
         say(f"making a pair of the machines, {release}, to begin with it as it is then")

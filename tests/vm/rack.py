@@ -141,8 +141,8 @@ class Rack:
             subprocess.run(["ip", "link", "set", link, "up"], check=True)
             self.selector.register(ports["client"], selectors.EVENT_READ, (switch, "client"))
 
-    def start(self, name: str, argv: list[str]) -> int:
-        """Switch a machine on: its pid. ``{agent}`` and ``{LINK}`` in ``argv`` are descriptors."""
+    def start(self, name: str, argv: list[str]) -> None:
+        """Switch a machine on. ``{agent}`` and ``{LINK}`` in ``argv`` are descriptors. Its memory is a file here."""
         with ExitStack() as stack:
             theirs = {link: stack.enter_context(self._plug(link, name)) for link in self.switches}
             self.line, theirs["agent"] = socket.socketpair()
@@ -157,8 +157,8 @@ class Rack:
                     stderr=console,
                     pass_fds=list(numbers.values()),
                     start_new_session=True,
+                    env={**os.environ, "TMPDIR": str(self.directory)},
                 )
-        return self.machines[name].pid
 
     def _plug(self, link: str, name: str) -> socket.socket:
         """A new cable between the switch and the machine; the machine's end."""

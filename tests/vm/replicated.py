@@ -99,7 +99,7 @@ def wait_healthy(pair: Pair, limit: float = 120) -> tuple[Machine, Machine]:
 
 
 PAUSE = 0.3
-"""Seconds between two rows. Each has a connection of its own, and so a process of PostgreSQL's, which is dear there."""
+"""Seconds between two rows. Each has a connection of its own, and so a process of PostgreSQL's."""
 
 
 class Writer(threading.Thread):

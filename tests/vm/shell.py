@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import IO
 
 from escadm.errors import EscadmError
+from tests.releases import BOOKWORM, TRIXIE
+from tests.vm import build
 from tests.vm.machine import LINKS, Machine
 from tests.vm.pair import Pair
 
@@ -32,9 +34,17 @@ class Shell(cmd.Cmd):
         """One line; what goes wrong is said, and the shell goes on."""
         try:
             return bool(super().onecmd(line))
-        except (EscadmError, KeyError, ValueError) as error:
-            print(f"no machine {error}" if isinstance(error, KeyError) else error, file=self.stdout)
-            return False
+        except EscadmError as error:
+            print(error, file=self.stdout)
+        except (KeyError, ValueError):  # not the words that the verb takes
+            print(self._usage(line.split(maxsplit=1)[0]), file=self.stdout)
+        return False
+
+    def default(self, line: str) -> None:
+        print(f"no such word; {self.intro}", file=self.stdout)
+
+    def _usage(self, verb: str) -> str:
+        return (getattr(self, f"do_{verb}").__doc__ or "").strip()
 
     def emptyline(self) -> bool:
         """Nothing is not the last command again."""
@@ -114,7 +124,10 @@ class Shell(cmd.Cmd):
 
 def main() -> None:
     """Start the pair, and read lines until the end."""
-    with Pair(*sys.argv[1:2], ready=Pair.install) as pair:
+    release = (sys.argv[1:] or [build.release()])[0]
+    if release not in (BOOKWORM, TRIXIE):
+        sys.exit(f"usage: python -m tests.vm.shell [{BOOKWORM}|{TRIXIE}]")
+    with Pair(release, ready=Pair.install) as pair:
         for machine in pair.machines:
             print(f"{machine.hostname}: {machine.address} on {LINKS[0]}, {machine.cross_address} on {LINKS[1]}")
         try:

@@ -155,7 +155,7 @@ def test_the_volume_stays_up_while_drbd_waits_for_an_answer(scene: Scene) -> Non
     old.sh(HELD_HANDLER)
     scene.pair.isolate(old)
     scene.writes_on(new)
-    scene.reads(old, "cannot take the volume down: DRBD waits for what it asked about the peer")
+    scene.reads(old, "cannot take the volume down: DRBD waits for what it asked about a peer")
     old.sh("rm /run/held")
     scene.pair.heal()
     scene.healthy(primary=new)

@@ -137,7 +137,7 @@ def test_cables_are_cut_and_lost_one_by_one(pair: Pair) -> None:
 def test_nothing_stays_when_the_program_is_killed(cached: str) -> None:
     script = (
         "import signal\nfrom tests.vm.pair import Pair\nwith Pair() as pair:\n"
-        "    print(pair.supply.directory, pair.supply.pid, pair.supply.ask('pids'), flush=True)\n    signal.pause()\n"
+        "    print(pair.supply.inside, pair.supply.pid, pair.supply.ask('pids'), flush=True)\n    signal.pause()\n"
     )
     for number in (signal.SIGINT, signal.SIGKILL):
         program = subprocess.Popen(
@@ -157,7 +157,7 @@ def test_nothing_stays_when_the_program_is_killed(cached: str) -> None:
 
 def alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        os.killpg(pid, 0)
     except ProcessLookupError:
         return False
     return True
@@ -211,14 +211,15 @@ def test_a_disk_fails_and_is_full(pair: Pair) -> None:
 
 
 def test_a_machine_stands_still_and_clocks_jump(pair: Pair) -> None:
-    machine, begin = pair.a, time.monotonic()
+    machine = pair.a
     up = uptime(machine)
     machine.freeze()
+    begin = time.monotonic()
     assert not hears(pair.b, machine.address)
     pair.wait_for(lambda: time.monotonic() - begin > 3, 10, "three seconds")
     machine.thaw()
     assert hears(pair.b, machine.address)
-    assert uptime(machine) - up > 3 - 0.5
+    assert uptime(machine) - up > 3
     up = uptime(machine)
     machine.sh("date --set '+1 hour'")
     assert float(machine.sh("date +%s")) > time.time() + 3000

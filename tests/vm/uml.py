@@ -38,7 +38,7 @@ ROOT_DISK, DATA_DISK, PACKAGES_DISK, SEED_DISK = "/dev/ubda", "/dev/ubdb", "/dev
 WITHOUT_KERNEL = f"""\
 the machines need the package user-mode-linux of Debian's {SUITE}: this machine's apt must reach a Debian archive that
 has that suite beside its own. Without it everything but tests/vm, the second half of tests/demo and `tests/bench
-replication` works: bash tests/run --ignore=tests/vm"""
+replication` works"""
 
 
 class NoKernel(Failed):
