@@ -74,7 +74,7 @@ def make_cluster(pair: Pair) -> None:
     for machine in pair.machines:
         machine.write(RESOURCE, translate(machine.read(RESOURCE) or ""))
         machine.write("/etc/corosync/corosync.conf", COROSYNC)
-        machine.sh("systemctl start corosync pacemaker", timeout=120)
+        machine.sh("systemctl enable --now corosync pacemaker", timeout=120)
     pair.wait_for(lambda: ONLINE in pair.a.sh("crm_mon --one-shot"), 180, "both nodes of the cluster", poll=2)
     command = ["cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-pipe"]
     pair.a.exec(command, stdin=CLUSTER.read_text())

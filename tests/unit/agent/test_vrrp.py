@@ -43,8 +43,8 @@ class Heard:
         self.feed.close()
 
 
-LONG = 5.0
-"""Seconds in which what is waited for comes on the busiest machine."""
+LONG = 1.5
+"""Seconds in which a word that is written is read on the busiest machine."""
 
 
 def word(state: str, name: str = "ESC") -> str:
@@ -94,16 +94,13 @@ def test_word_that_is_taken_back_at_once_never_counts(paths: Paths, monkeypatch:
 
     async def work() -> None:
         heard = Heard(paths)
-        loop = asyncio.get_running_loop()
         heard.write(word("MASTER"))
         await wait_for(lambda: heard.words == [Vrrp.MASTER])
         heard.write(word("BACKUP"))
         await wait_for(lambda: heard.feed.newest is Vrrp.BACKUP)
         heard.write(word("MASTER"))
-        said = loop.time()
         await wait_for(lambda: len(heard.words) == 2)
         assert heard.words == [Vrrp.MASTER, Vrrp.MASTER]
-        assert loop.time() - said < LONG
         heard.close()
 
     run(work())
