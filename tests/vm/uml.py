@@ -34,7 +34,7 @@ OPTIONS = (
     "con0=null,fd:1",
     "ssl=null",
 )
-ROOT_DISK, DATA_DISK, PACKAGES_DISK, SEED_DISK = "/dev/ubda", "/dev/ubdb", "/dev/ubdc", "/dev/ubdd"
+DATA_DISK, PACKAGES_DISK = "/dev/ubdb", "/dev/ubdc"
 WITHOUT_KERNEL = f"""\
 the machines need the package user-mode-linux of Debian's {SUITE}: this machine's apt must reach a Debian archive that
 has that suite beside its own. Without it everything but tests/vm, the second half of tests/demo and `tests/bench

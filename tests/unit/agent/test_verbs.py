@@ -289,31 +289,18 @@ def test_a_stop_of_everything_overtakes_a_restart(paths: Paths) -> None:
     run(work())
 
 
-def test_stop_overtakes_the_second_half_of_a_restart(paths: Paths) -> None:
-    """Also where what was to be restarted is starting again already, it is the restart that was overtaken."""
+@pytest.mark.parametrize("verb", ["start", "restart"])
+def test_stop_of_a_resource_overtakes_its_start(paths: Paths, verb: str) -> None:
+    """Also the second half of a restart: it is the restart that was overtaken."""
     late = plan(unit("pgsql"), unit("mona", needs=("pgsql",), ready=Alive(30)))
 
     async def work() -> None:
         node = Node(paths, late, Memory(down=("mona",)))
         async with playing(paths, node=node) as played:
-            restart = await played.ask("restart", "mona")
+            asked = await played.ask(verb, "mona")
             await wait_for(lambda: played.state("mona") is UnitState.STARTING)
             assert await played.done("stop", "mona") == (0, "stopped: mona")
-            assert (await restart.outcome())["message"] == "the restart was overtaken by a later stop"
-
-    run(work())
-
-
-def test_stop_of_a_resource_overtakes_its_start(paths: Paths) -> None:
-    late = plan(unit("pgsql"), unit("mona", needs=("pgsql",), ready=Alive(30)))
-
-    async def work() -> None:
-        node = Node(paths, late, Memory(down=("mona",)))
-        async with playing(paths, node=node) as played:
-            start = await played.ask("start", "mona")
-            await wait_for(lambda: played.state("mona") is UnitState.STARTING)
-            assert await played.done("stop", "mona") == (0, "stopped: mona")
-            assert (await start.outcome())["message"] == "the start was overtaken by a later stop"
+            assert (await asked.outcome())["message"] == f"the {verb} was overtaken by a later stop"
 
     run(work())
 
