@@ -23,7 +23,6 @@ from tests.vm.replicated import Writer, make_crossed_pair, wait_healthy
 ROWS = 20
 """Rows that are acknowledged before the cut, and looked for after it."""
 EVERY = 0.1
-INSERT = "insert into rows values ({:d})"
 LIMIT = 180.0
 PHASES = {
     "noticed": "the dead peer is noticed",
@@ -115,8 +114,7 @@ def does(writer: Writer, statement: str) -> bool:
 def write(pair: Pair, writer: Writer) -> None:
     """Acknowledged rows."""
     for number in range(ROWS):
-        pair.wait_for(partial(does, writer, INSERT.format(number)), 30, "a commit")
-        writer.acknowledged.append((time.monotonic(), number))
+        pair.wait_for(partial(writer.insert, number), 30, "a commit")
 
 
 def first_commit(writer: Writer, cut: float) -> float:
@@ -124,7 +122,7 @@ def first_commit(writer: Writer, cut: float) -> float:
     done: queue.SimpleQueue[float] = queue.SimpleQueue()
 
     def attempt(number: int) -> None:
-        if does(writer, INSERT.format(number)):
+        if writer.insert(number):
             done.put(time.monotonic())
 
     with ThreadPoolExecutor(max_workers=32) as pool:

@@ -65,12 +65,12 @@ def power_cut(pair: Pair, client: Writer) -> str:
     primary, standby = wait_healthy(pair)
     say(f"A client stores rows through the virtual address. Then {primary.hostname}, the primary, loses its power.")
     stored(pair, client, ROWS)
-    cut = time.monotonic()
     primary.power_cut()
+    cut = time.monotonic()
     seconds = pair.wait_for(partial(client.first_after, cut), 60, "a row on the other machine")
     stored(pair, client, len(client.acknowledged) + ROWS)
     client.end()
-    told = {number for _, number in client.acknowledged}
+    told = {row.number for row in client.acknowledged}
     missing = told - client.rows()
     found = f"{len(told)} rows acknowledged, {len(told - missing)} of them there, {len(missing)} lost"
     say(f"{standby.hostname} acknowledges the next row {seconds:.1f} s after the power cut. {found}.")

@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import threading
 import time
+from typing import NamedTuple
 
 import yaml
 
@@ -30,6 +31,10 @@ resources:
 PATH = "/opt/cisco/esc/esc-config/esc-config.yaml"
 MOUNT = "/opt/cisco/esc/esc_database"
 DATA = f"{MOUNT}/pgsql"
+NOTICE_A_DEAD_SERVER = (
+    "connect_timeout=1 tcp_user_timeout=2000 keepalives_idle=1 keepalives_interval=1 keepalives_count=2"
+)
+"""libpq's options. Without them a client that waits for an answer when the server's power goes does so for minutes."""
 INITDB = f"""\
 drbdadm primary esc
 mkdir -p {MOUNT}
@@ -107,39 +112,62 @@ PAUSE = 0.3
 """Seconds between two rows. Each has a connection of its own, and so a process of PostgreSQL's."""
 
 
+class Row(NamedTuple):
+    """A row that was acknowledged: when it was sent and acknowledged, ``time.monotonic()``."""
+
+    number: int
+    sent: float
+    acknowledged: float
+
+
 class Writer(threading.Thread):
     """A client that inserts numbered rows through the VIP, one by one, and remembers which were acknowledged."""
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(daemon=True)
         self.pair = pair
-        self.acknowledged: list[tuple[float, int]] = []
+        self.acknowledged: list[Row] = []
         self.ending = threading.Event()
 
     def sql(self, text: str) -> str | None:
         """The answer, None where there was none."""
-        argv = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", text, f"host={VIP} user=postgres connect_timeout=1"]
+        argv = [
+            "psql",
+            "-qAtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            text,
+            f"host={VIP} user=postgres {NOTICE_A_DEAD_SERVER}",
+        ]
         try:
             done = subprocess.run(self.pair.client_argv(*argv), capture_output=True, text=True, timeout=10)
         except subprocess.TimeoutExpired:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
+    def insert(self, number: int) -> bool:
+        """Whether a row was acknowledged; if so, that is remembered."""
+        sent = time.monotonic()
+        done = self.sql(f"insert into rows values ({number:d})") is not None  # noqa: S608 - a number
+        if done:
+            self.acknowledged.append(Row(number, sent, time.monotonic()))
+        return done
+
     def run(self) -> None:
         number = 0
         while not self.ending.is_set():
             number += 1
-            if self.sql(f"insert into rows values ({number:d})") is not None:  # noqa: S608 - a number
-                self.acknowledged.append((time.monotonic(), number))
+            self.insert(number)
             self.ending.wait(PAUSE)
 
     def first_after(self, moment: float) -> float | None:
-        """Seconds from the moment to the next acknowledged row."""
-        return next((at - moment for at, _ in self.acknowledged if at > moment), None)
+        """Seconds from the moment until a row was acknowledged that was not yet sent then."""
+        return next((row.acknowledged - moment for row in self.acknowledged if row.sent > moment), None)
 
     def longest_gap(self, begin: float) -> float:
         """The most seconds between two acknowledged rows since then."""
-        moments = [at for at, _ in self.acknowledged if at >= begin]
+        moments = [row.acknowledged for row in self.acknowledged if row.acknowledged >= begin]
         return max(later - earlier for earlier, later in itertools.pairwise([begin, *moments]))
 
     def end(self) -> None:
@@ -155,7 +183,7 @@ class Writer(threading.Thread):
 
     def check(self) -> None:
         """Every acknowledged row is there, and none twice."""
-        assert {number for _, number in self.acknowledged} - self.rows() == set()
+        assert {row.number for row in self.acknowledged} - self.rows() == set()
 
 
 class Scene:

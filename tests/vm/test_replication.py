@@ -33,8 +33,8 @@ def test_no_acknowledged_row_is_lost(ready: Pair, measured: Measured) -> None:
         primary, standby = scene.primary, scene.standby
         seconds = []
         for _ in range(ROUNDS):
-            cut = time.monotonic()
             primary.power_cut()
+            cut = time.monotonic()
             seconds.append(ready.wait_for(partial(scene.client.first_after, cut), 90, "a commit on the other node"))
             scene.start(primary)
             assert wait_healthy(ready) == (standby, primary)
