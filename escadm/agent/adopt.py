@@ -173,7 +173,7 @@ def _adopt_unwritten(node: Node) -> None:
     for unit in node.plan.units.values():
         life = node.stage.lives.get(unit.name, Life())
         local = isinstance(unit.spec, FilesystemSpec) and unit.spec.device is None
-        asked = unit.kind in ASKED or (systemd and unit.kind is Kind.UNIT and unit.name not in node.intent.absent)
+        asked = unit.kind in ASKED or (systemd and unit.kind is Kind.UNIT and unit.name not in node.absent)
         if not asked or local or life.state is not UnitState.STOPPED:
             continue
         if _is_up(node, unit, otherwise=False):

@@ -24,7 +24,6 @@ from escadm.agent.memory import load
 from escadm.agent.node import Node
 from escadm.agent.publish import publish_role
 from escadm.agent.pulse import Pulse
-from escadm.agent.tell import remember_node
 from escadm.agent.verbs import Verbs
 from escadm.config import read_plan
 from escadm.core.types import Plan, Role
@@ -159,7 +158,7 @@ def _leave(node: Node) -> None:
     """No tidying up, no waiting for threads: what is under way is as after a SIGKILL, and the next agent copes."""
     log.info("ends now and leaves everything as it is: another agent takes over")
     try:
-        remember_node(node)
+        node.remember()
     except (EscadmError, OSError) as error:
         log.warning("cannot write down the last state: %s", error)
     logging.shutdown()

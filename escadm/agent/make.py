@@ -1,38 +1,47 @@
-"""Which driver starts and stops a unit."""
+"""Which driver a unit gets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from escadm.agent.driver import Driver, Filesystem, Mark, Post, Unsupported
-from escadm.agent.replication import Drbd, Promotion
+from escadm.agent.replicas import ReplicaFeed
+from escadm.agent.replication import Drbd, MayPromote, Promotion
 from escadm.agent.service import Service
 from escadm.agent.systemd_unit import SystemdUnit
-from escadm.agent.vrrp import Keepalived
+from escadm.agent.vrrp import Keepalived, RoleFeed
 from escadm.core.types import FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec, SystemdSpec, Unit
+from escadm.paths import Paths
 from escadm.system.systemd import is_booted
 
-if TYPE_CHECKING:
-    from escadm.agent.node import Node
 
+@dataclass(frozen=True, slots=True)
+class DriverMaker:
+    """What the drivers of a node work with; called with a unit, it gives the driver for one incarnation of that."""
 
-def make_driver(node: Node, unit: Unit, post: Post) -> Driver:
-    """The driver for one incarnation of the unit on this node."""
-    match unit.spec, unit.kind:
-        case KeepalivedSpec() as spec, _:
-            driver: Driver = Keepalived(unit, spec, post, node.paths, node.feed)
-        case ProcessSpec() as spec, _:
-            driver = Service(unit, spec, post, node.paths)
-        case FilesystemSpec() as spec, _:
-            driver = Filesystem(unit, spec, post, node.paths)
-        case _, Kind.GROUP:
-            driver = Mark(post)
-        case _, Kind.DRBD:
-            driver = Drbd(unit, post, node.replicas, node.paths.fence_peer)
-        case _, Kind.PROMOTION:
-            driver = Promotion(unit, post, node.replicas, node.fence.gate)
-        case SystemdSpec() as spec, _ if is_booted(node.paths):
-            driver = SystemdUnit(unit, spec, post, node.paths, node.wake)
-        case _:
-            driver = Unsupported(post, "is a systemd unit, and systemd does not run here: give it a command")
-    return driver
+    paths: Paths
+    feed: RoleFeed
+    replicas: ReplicaFeed
+    gate: MayPromote
+    wake: Callable[[], None]
+
+    def __call__(self, unit: Unit, post: Post) -> Driver:
+        match unit.spec, unit.kind:
+            case KeepalivedSpec() as spec, _:
+                driver: Driver = Keepalived(unit, spec, post, self.paths, self.feed)
+            case ProcessSpec() as spec, _:
+                driver = Service(unit, spec, post, self.paths)
+            case FilesystemSpec() as spec, _:
+                driver = Filesystem(unit, spec, post, self.paths)
+            case _, Kind.GROUP:
+                driver = Mark(post)
+            case _, Kind.DRBD:
+                driver = Drbd(unit, post, self.replicas, self.paths.fence_peer)
+            case _, Kind.PROMOTION:
+                driver = Promotion(unit, post, self.replicas, self.gate)
+            case SystemdSpec() as spec, _ if is_booted(self.paths):
+                driver = SystemdUnit(unit, spec, post, self.paths, self.wake)
+            case _:
+                driver = Unsupported(post, "is a systemd unit, and systemd does not run here: give it a command")
+        return driver

@@ -1,7 +1,6 @@
-"""The node: everything that is known and wanted, and the turn that leads from one to the other.
+"""The node: gathers what is known and wanted, has it decided, and carries the decision out.
 
-Whatever happens only wakes it: a turn asks the reconciler for the steps that may be taken now, has them taken, and
-publishes what is true. There is one loop and one state, so two changes of role cannot overlap.
+Whatever happens only wakes it. There is one loop and one decision a turn, so two changes of role cannot overlap.
 """
 
 from __future__ import annotations
@@ -11,30 +10,36 @@ import time
 from collections.abc import Callable
 
 from escadm.agent.attempt import Attempts, is_answered
+from escadm.agent.data_acts import DataActs
 from escadm.agent.driver import Driver, Post
-from escadm.agent.fence import Fence
 from escadm.agent.gateway import GatewayFeed
 from escadm.agent.journal import Journal, iso
-from escadm.agent.make import make_driver
-from escadm.agent.memory import Memory
+from escadm.agent.make import DriverMaker
+from escadm.agent.memory import Memory, remember, save
 from escadm.agent.peer import PeerLinks, heartbeat_interval
-from escadm.agent.publish import publish_end, publish_role
+from escadm.agent.publish import picture, publish, publish_end, publish_role
 from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
-from escadm.agent.tell import publish_node, remember_node, tell_keepalived, tell_peer
-from escadm.agent.vrrp import Keepalived, RoleFeed
-from escadm.core.fencing import NO_GATEWAY, sees_more
+from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
+from escadm.core.decide import Decision, decide, intent_of, promotion_gate
+from escadm.core.fencing import sees_more
 from escadm.core.lifecycle import Event, Life
-from escadm.core.reconcile import DOWN, Intent, goal, reconcile
-from escadm.core.replication import Replica, why_unfit
-from escadm.core.role import TAKES_THE_ROLE, Peer, gives_up, is_drained, reached, why_peer_lacks_data
-from escadm.core.types import Kind, Plan, Role, RoleChange, SystemdSpec, Unit, UnitState, Vrrp
+from escadm.core.peer import encode
+from escadm.core.reconcile import DOWN, goal
+from escadm.core.replication import Gate, Replica
+from escadm.core.role import TAKES_THE_ROLE, Peer
+from escadm.core.situation import Gateway, Kept, Situation, Wish
+from escadm.core.types import Plan, Role, RoleChange, SystemdSpec, Unit, UnitState, Vrrp
+from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
+from escadm.system.net import has_address
 from escadm.system.systemd import unit_exists
 
 PASSING = (UnitState.STARTING, UnitState.STOPPING, UnitState.KILLING)
 TARGETS = {Vrrp.MASTER: Role.MASTER, Vrrp.BACKUP: Role.BACKUP}
+SURE_AFTER = 3.5
+"""Seconds: a silence of the peer within them says nothing, the agent has only begun to listen."""
 
 log = get(__name__)
 
@@ -51,28 +56,31 @@ class Node:
         self._over = False
         self.down = frozenset(memory.down)
         self.up = frozenset(memory.up)
-        self.role = memory.role
-        self.role_since = memory.role_since
+        self.kept = Kept(role=memory.role, role_since=memory.role_since, abandoned=memory.abandoned)
         self.vrrp = Vrrp.UNKNOWN
         self.switchover = ""  # why the role is given up on purpose
-        self.release = ""
+        self.asked = 0  # how many wait to hear what has become of the peer
         self.link: PeerLinks | None = None
         self.gateway = GatewayFeed(self.wake)
-        self.fence = Fence(self, memory.abandoned)
         self.watchers: list[Callable[[str, Life], None]] = []
         self.history: list[RoleChange] = list(memory.history)
         self.journal = Journal(time.monotonic, time.time, self.history)
         self.feed = RoleFeed(paths, self._on_vrrp)
         self.replicas = ReplicaFeed(self._on_replica)
         self.replica: Replica | None = None
+        self.acts = DataActs(self.replicas, lambda: self.replica, self.until, self.wake)
         self.stage = Stage(self.make_driver, self._on_change)
         self.since: dict[str, str] = {}
         self.told_fit: bool | None = None  # the fitness that is on disk, as far as this agent wrote it
         self._written: Role | None = None  # likewise the role
-        self._absent: frozenset[str] = frozenset()
+        self._drivers = DriverMaker(paths, self.feed, self.replicas, self._gate, self.wake)
+        self.absent: frozenset[str] = frozenset()
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._loop = asyncio.get_running_loop()
         self._due = False
+        self._again: asyncio.TimerHandle | None = None
+        self._sure_at = 0.0
+        self._decision: Decision | None = None
         self._attempts = Attempts(self.wake)
         self.take_plan(plan)
 
@@ -83,7 +91,7 @@ class Node:
         self.plan = plan
         self.stage.redefine(plan)
         specs = {name: unit.spec for name, unit in plan.units.items()}
-        self._absent = frozenset(
+        self.absent = frozenset(
             name
             for name, spec in specs.items()
             if isinstance(spec, SystemdSpec)
@@ -106,14 +114,19 @@ class Node:
         await future
 
     @property
-    def intent(self) -> Intent:
-        master = self.vrrp is Vrrp.MASTER and not self.release and not self.fence.hold
-        return Intent(self.active, master, self.down, self.up, self._absent)
+    def role(self) -> Role | None:
+        """The role that was reached."""
+        return self.kept.role
+
+    @property
+    def decision(self) -> Decision:
+        """The last one; the first is made when it is asked for."""
+        return self._decision or decide(self.situation())
 
     @property
     def goal(self) -> frozenset[str]:
         """What should be up now."""
-        return goal(self.plan, self.intent)
+        return goal(self.plan, intent_of(self.situation()))
 
     @property
     def peer(self) -> Peer | None:
@@ -124,20 +137,9 @@ class Node:
         life = self.stage.lives.get(name)
         return life.state if life else UnitState.STOPPED
 
-    def is_settled(self) -> bool:
-        """Whether all that should be up is up (the condition aside), and nothing else is."""
-        wanted = {name for name in self.goal if self.plan.units[name].kind is not Kind.CONDITION}
-        return all(self.state(name) is UnitState.RUNNING for name in wanted) and all(
-            life.state in DOWN for name, life in self.stage.lives.items() if name not in wanted
-        )
-
     def is_down(self) -> bool:
         """Whether nothing runs here."""
         return all(life.state in DOWN for life in self.stage.lives.values())
-
-    def is_drained(self) -> bool:
-        """Whether nothing of the primary is left here."""
-        return is_drained(self.plan, self.stage.live())
 
     async def stop_for_good(self) -> None:
         """Everything down in order, whatever else is asked for meanwhile."""
@@ -167,7 +169,7 @@ class Node:
         if isinstance(driver, Keepalived) and vrrp is not Vrrp.STOP:
             driver.word()
         if vrrp is not before:
-            self._begin(TARGETS.get(vrrp, Role.FAULT), f"keepalived says {vrrp}")
+            self._begin_change(TARGETS.get(vrrp, Role.FAULT), f"keepalived says {vrrp}")
             self.wake()
 
     def _on_replica(self, replica: Replica | None) -> None:
@@ -182,22 +184,7 @@ class Node:
             self.replica = replica
             self.wake()
 
-    @property
-    def unfit(self) -> str:
-        """Why the data here must not be served, or cannot be; empty when it may, and while that is not known yet."""
-        life = self.stage.lives.get("drbd")
-        if self.plan.drbd is None or life is None:
-            return ""
-        if life.state is UnitState.RUNNING:
-            return why_unfit(self.replica) if self.replica else ""
-        return f"drbd {life.reason}" if life.streak else ""
-
-    @property
-    def peer_lacks(self) -> str:
-        """Why the role must not be moved to the peer on purpose for the data's sake; empty when it may."""
-        return why_peer_lacks_data(self.replica, replicates=self.plan.drbd is not None)
-
-    def _begin(self, target: Role, cause: str) -> None:
+    def _begin_change(self, target: Role, cause: str) -> None:
         if target.value != (self.journal.target or self.role):
             self.journal.begin(self.role or "-", target, cause)
 
@@ -216,65 +203,140 @@ class Node:
 
     # --- the turn ---
 
+    def situation(self) -> Situation:
+        """All that is known and wanted now."""
+        stage, gateway = self.stage, self.gateway
+        return Situation(
+            plan=self.plan,
+            wish=Wish(self.active, self.down, self.up, self.switchover),
+            now=self._loop.time(),
+            at=iso(time.time()),
+            lives=dict(stage.lives),
+            units=stage.units,
+            stale=frozenset(stage.stale),
+            absent=self.absent,
+            vrrp=self.vrrp,
+            vip_here=self._vip_here(),
+            peer=self.peer,
+            gateway=Gateway(gateway.is_asked, gateway.reached, gateway.gone),
+            replica=self.replica,
+            asked=self.asked > 0,
+            acting=self.acts.running,
+            sure_at=self._sure_at,
+            kept=self.kept,
+        )
+
+    def _vip_here(self) -> bool | None:
+        spec = self.plan.keepalived
+        if spec is None:
+            return None
+        try:
+            return has_address(spec.vip_interface, spec.vip)
+        except EscadmError:
+            return None
+
     def _turn(self) -> None:
         self._due = False
         if self._over:
             return
-        make = self._attempts.make
-        make("judge what the peer does", self.fence.turn)
-        make("take the next steps", self._take_steps)
-        make("reach the role", self._reach)
-        make("write the role", self._write_role)
-        make("tell keepalived", lambda: tell_keepalived(self))
-        make("publish the status", lambda: publish_node(self))
-        make("remember", lambda: remember_node(self))
-        if self.link is not None:
-            make("tell the peer", self.link.say)
+        if self._attempts.make("decide", self._decide):
+            self._carry_out(self.decision)
         self._waiting = [pair for pair in self._waiting if not is_answered(*pair)]
 
-    def _take_steps(self) -> None:
-        self._judge_release()
-        for step in reconcile(self.plan, self.stage.live(), self.intent):
+    def _decide(self) -> None:
+        before, self._decision = self.kept, decide(self.situation())
+        self.kept = self._decision.kept
+        self._tell_change(before, self._decision)
+
+    def _carry_out(self, decision: Decision) -> None:
+        make = self._attempts.make
+        if decision.act is not None:
+            self.acts.do(decision.act, decision.act_why)
+        make("take the next steps", lambda: self._take_steps(decision))
+        make("follow the role", lambda: self._follow(decision))
+        make("write the role", lambda: self._write_role(decision.role))
+        make("tell keepalived", lambda: self._tell_keepalived(fit=decision.fit))
+        make("publish the status", lambda: self._publish(decision))
+        make("remember", self.remember)
+        if self.link is not None:
+            make("tell the peer", self.link.say)
+        self._plan_next_look(decision.look_again)
+
+    def _plan_next_look(self, at: float | None) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self._loop.call_at(at, self.wake) if at is not None else None
+
+    def _take_steps(self, decision: Decision) -> None:
+        self.stage.stale |= decision.renewed
+        for step in decision.steps:
             self.stage.take(step, self.plan)
 
-    def failing(self) -> list[str]:
-        """Units with the verdict, in start order; what is kept up for ever is never a reason to fail over.
+    def _tell_change(self, before: Kept, decision: Decision) -> None:
+        """What is new about the role, for the log and the history; before any step of it is taken."""
+        kept = decision.kept
+        if kept.hold != before.hold:
+            log.warning("held back: %s", kept.hold.reason) if kept.hold else log.info("no longer held back")
+        if kept.release and not before.release and before.role is Role.MASTER:
+            self._begin_change(Role.FAULT, kept.release)
+        if kept.role is not before.role:
+            log.info("role: %s", kept.role)
 
-        Nor is what an administrator has stopped since.
-        """
-        lives = self.stage.lives
-        return [name for name in self.plan.units if name in lives and lives[name].failed and name not in self.down]
-
-    def _judge_release(self) -> None:
-        lives = self.stage.lives
-        reasons = [f"{name} {lives[name].reason}" for name in self.failing()] + ([self.unfit] if self.unfit else [])
-        reasons += [NO_GATEWAY] if self.gateway.gone else []
-        lost = self.fence.why_lost() if self.role is Role.MASTER or self.vrrp is Vrrp.MASTER else ""
-        why = self.switchover or (f"gave the role up: {lost}" if lost else "")
-        if not why and self.plan.is_pair and self.active and not self.peer_lacks and gives_up(reasons, self.peer):
-            why = f"gave the role up: {reasons[0]}"
-        if why and not self.release and self.role is Role.MASTER:
-            self._begin(Role.FAULT, why)
-        self.release = why
-
-    def _reach(self) -> None:
-        live = self.stage.live()
-        if self.vrrp is not Vrrp.MASTER and is_drained(self.plan, live):
+    def _follow(self, decision: Decision) -> None:
+        """The phases of the change of role that is under way."""
+        if self.vrrp is not Vrrp.MASTER and decision.is_drained:
             self.journal.mark("stopped")
-        role = reached(self.plan, self.vrrp, live, self.role)
-        if role is not self.role:
-            log.info("role: %s", role)
-            self.role, self.role_since = role, iso(time.time())
-            self.journal.mark("role")
-        if self.journal.target == role and self.is_settled():
-            if role is Role.MASTER:
+        if self.journal.target != decision.role:
+            return
+        self.journal.mark("role")
+        if decision.is_settled:
+            if decision.role is Role.MASTER:
                 self.journal.mark("services")
             self.journal.end()
 
-    def _write_role(self) -> None:
-        if self.role is not None and self.role is not self._written:
-            publish_role(self.role, self.paths)
-            self._written = self.role
+    # --- what goes outward ---
+
+    def _write_role(self, role: Role) -> None:
+        if role is not self._written:
+            publish_role(role, self.paths)
+            self._written = role
+
+    def _tell_keepalived(self, *, fit: bool | None) -> None:
+        """Whether this node may have the role, if that is news."""
+        if fit is not None and fit is not self.told_fit:
+            write_fitness(self.paths, fit=fit)
+            self.told_fit = fit
+
+    def _publish(self, decision: Decision) -> None:
+        """What is true, for everybody."""
+        drivers = self.stage.drivers
+        pgids = {
+            name: driver.leader.pid
+            for name, driver in drivers.items()
+            if driver.leader and self.state(name) not in DOWN
+        }
+        shown = picture(
+            decision.facts,
+            decision.verdict,
+            pgids=pgids,
+            since=self.since,
+            role_since=decision.kept.role_since,
+            history=tuple(self.history),
+        )
+        publish(shown, self.paths)
+
+    def remember(self) -> None:
+        """Write down what the next agent has to know."""
+        stage = self.stage
+        leaders = {name: driver.leader for name, driver in stage.drivers.items()}
+        units = {
+            name: remember(stage.units[name], life, leaders.get(name), stale=name in stage.stale)
+            for name, life in stage.lives.items()
+        }
+        active = self.active if self.wish is None else self.wish
+        down, up = tuple(sorted(self.down)), tuple(sorted(self.up))
+        kept, history = self.kept, tuple(self.history)
+        save(Memory(active, down, up, kept.role, kept.role_since, units, history, kept.abandoned), self.paths)
 
     # --- the peer ---
 
@@ -288,11 +350,16 @@ class Node:
             return
         if self.link is not None:
             self.link.close()
-        self.link = PeerLinks(*route, lambda: tell_peer(self), self.wake) if route[0] else None
-        self.fence.listens_anew()
+        tell = lambda: encode(self.decision.message)  # noqa: E731
+        self.link = PeerLinks(*route, tell, self.wake) if route[0] else None
+        self._sure_at = self._loop.time() + SURE_AFTER
         if self.link is not None:
             self._opening = self._loop.create_task(self.link.open())
 
     def make_driver(self, unit: Unit, post: Post) -> Driver:
         """The driver for one incarnation of the unit."""
-        return make_driver(self, unit, post)
+        return self._drivers(unit, post)
+
+    def _gate(self, replica: Replica | None) -> tuple[Gate, str]:
+        """Whether a promotion may be tried now."""
+        return promotion_gate(self.situation(), replica)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from escadm.agent.node import Node
-from escadm.agent.tell import facts_of
 from escadm.core.graph import below
 from escadm.core.health import describe_unit
 from escadm.core.lifecycle import Life
@@ -121,7 +120,9 @@ class Patience:
             if node.vrrp is Vrrp.MASTER:
                 return node.role is Role.MASTER
             peer_has_it = node.peer is not None and node.peer.heard and node.peer.vrrp is Vrrp.MASTER
-            in_fault = node.vrrp is Vrrp.FAULT and not node.release  # keepalived is about to be told that it is over
+            in_fault = (
+                node.vrrp is Vrrp.FAULT and not node.kept.release
+            )  # keepalived is about to be told that it is over
             left = (begun if in_fault else life.since) + limit - loop.time()
             if (in_fault or (node.vrrp is Vrrp.BACKUP and not peer_has_it)) and left > 0:
                 loop.call_later(left + 0.01, node.wake)
@@ -138,5 +139,5 @@ class Patience:
             return Overtaken("start")
         if name in master_units(node.plan, {}) and node.vrrp is not Vrrp.MASTER:
             return Failed(f"{name} waits for the role: this node is {node.role}, and it runs on the primary")
-        state, detail = describe_unit(facts_of(node), unit)
+        state, detail = describe_unit(node.decision.facts, unit)
         return Failed(f"{name} {detail}" if detail else f"{name} is {state}")

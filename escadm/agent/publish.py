@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from escadm.core.evidence import Replication
-from escadm.core.health import Facts, describe_unit, is_of_concern, judge, volume
+from escadm.core.health import Facts, describe_unit, is_of_concern, volume
 from escadm.core.snapshot import encode
 from escadm.core.types import Health, Kind, ResourceStatus, Role, RoleChange, Snapshot, Verdict
 from escadm.errors import EscadmError
@@ -20,6 +20,7 @@ HIDDEN = (Kind.CONDITION, Kind.PROMOTION)
 
 def picture(
     facts: Facts,
+    verdict: Verdict,
     *,
     pgids: Mapping[str, int],
     since: Mapping[str, str],
@@ -35,7 +36,7 @@ def picture(
         restarts = facts.life(name).restarts
         resources.append(ResourceStatus(name, state, pgids.get(name, 0), since.get(name), detail, restarts))
     return Snapshot(
-        judge(facts),
+        verdict,
         role=facts.role,
         role_since=role_since,
         resources=tuple(resources),

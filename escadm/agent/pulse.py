@@ -10,8 +10,6 @@ import asyncio
 
 from escadm.agent.attempt import Attempts
 from escadm.agent.node import Node
-from escadm.agent.tell import facts_of
-from escadm.core.health import judge
 from escadm.core.lifecycle import KILL_TIMEOUT, Life
 from escadm.core.reconcile import DOWN
 from escadm.core.types import UnitState
@@ -52,7 +50,7 @@ class Pulse:
         if self._fed_every is not None and now - self._fed > self._fed_every - self._interval / 2:
             news.append("WATCHDOG=1")
             self._fed = now
-        text = judge(facts_of(self._node)).text
+        text = self._node.decision.verdict.text
         if text != self._text:
             news.append(f"STATUS={text}")
             self._text = text

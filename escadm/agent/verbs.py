@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from difflib import get_close_matches
 
 from escadm.actions.reload import Prepared, commit, prepare
+from escadm.agent.fence_peer import ask_for_peer
 from escadm.agent.node import Node
 from escadm.agent.patience import ELECTION, Overtaken, Patience, needs_of
 from escadm.agent.vrrp import Keepalived
 from escadm.config.overlay import canonical
 from escadm.core.change import PAIRED_STEPS, classify
+from escadm.core.decide import peer_lacks
 from escadm.core.graph import above, below
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, WAITING, counted_needs
@@ -54,14 +56,14 @@ class Verbs:
             "restart": lambda: self.restart(resources),
             "reload": lambda: self.reload(say, force=force),
             "switchover": lambda: self.switchover(force=force),
-            "fence-peer": self._node.fence.ask,
+            "fence-peer": lambda: ask_for_peer(self._node),
         }
         verb = known.get(str(request.get("do")))
         if verb is None:
             raise Usage(f"the agent knows no request {request.get('do')!r}")
         self._check_names(resources)
         node = self._node
-        resources = sorted(set(resources) | (node.plan.with_members(resources) - node.intent.absent))
+        resources = sorted(set(resources) | (node.plan.with_members(resources) - node.absent))
 
         def progress(name: str, life: Life) -> None:
             if ":" not in name:
@@ -88,10 +90,8 @@ class Verbs:
             return f"started; this node is {node.role}"
         if not node.active:
             raise Failed("cannot start single resources: this node is stopped", "start it first with: escadm start")
-        scope = below(
-            {name: counted_needs(unit, node.intent.absent) for name, unit in node.plan.units.items()}, resources
-        )
-        absent = sorted(scope & node.intent.absent)
+        scope = below({name: counted_needs(unit, node.absent) for name, unit in node.plan.units.items()}, resources)
+        absent = sorted(scope & node.absent)
         if absent:
             raise Failed(
                 f"cannot start {resources[0]}: {absent[0]} is not installed", "give it a command in esc-config.yaml"
@@ -207,14 +207,14 @@ class Verbs:
             raise Failed(f"cannot switch over: this node is {node.role}, not the primary", "run it on the primary")
         if node.switchover:
             raise Failed("a switchover is under way already")
-        why = why_not_take_over(node.peer) or node.peer_lacks
+        why = why_not_take_over(node.peer) or peer_lacks(node.situation())
         if why and not force:
             raise Failed(f"cannot switch over: {why}", "to give the role up all the same: escadm switchover --force")
         began = time.monotonic()
         node.switchover = "the role is handed to the peer on purpose (switchover)"
         try:
             primary = master_units(node.plan, node.stage.live())
-            await self._patience.until(lambda: node.is_drained() or node.vrrp is not Vrrp.MASTER, primary)
+            await self._patience.until(lambda: node.decision.is_drained or node.vrrp is not Vrrp.MASTER, primary)
             if not await self._patience.within(TAKES_OVER_WITHIN, self._peer_has_taken_over) and node.peer is not None:
                 raise Failed(NOBODY)
         finally:

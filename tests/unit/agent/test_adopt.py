@@ -16,6 +16,7 @@ from escadm.agent.adopt import adopt
 from escadm.agent.memory import Memory, UnitMemory, remember, restore_unit
 from escadm.agent.node import Node
 from escadm.agent.probing import mark_prefix
+from escadm.core.decide import failing
 from escadm.core.lifecycle import Life
 from escadm.core.replication import Replica
 from escadm.core.types import (
@@ -99,7 +100,7 @@ async def successor(past: Past, planned: Plan, memory: Memory | None = None) -> 
 
 async def settled(node: Node) -> None:
     async with asyncio.timeout(10):
-        await node.until(node.is_settled)
+        await node.until(lambda: node.decision.is_settled)
 
 
 def leader_of(node: Node, name: str = "pgsql") -> ProcessId | None:
@@ -193,7 +194,7 @@ def test_failures_are_remembered(past: Past) -> None:
             await wait_for(lambda: node.state("mona") is UnitState.RUNNING)
             assert node.stage.lives["pgsql"] == failed
             assert node.stage.lives["mona"].streak == 4
-            assert node.failing() == ["etsi", "pgsql"]
+            assert failing(node.situation()) == ["etsi", "pgsql"]
             assert "gone" not in node.stage.lives
             assert status(past.paths)["text"].endswith("Failed: pgsql exited with code 3")
 
@@ -278,7 +279,7 @@ def test_child_with_a_session_of_its_own_is_not_the_leader(past: Past, known: bo
             os.kill(child, 9)
             for _ in range(20):
                 await node.until(lambda: True)
-            assert node.is_settled()
+            assert node.decision.is_settled
 
     run(work())
 

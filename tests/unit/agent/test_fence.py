@@ -12,11 +12,14 @@ from ipaddress import ip_address
 
 import pytest
 
-from escadm.agent import fence as fence_module
-from escadm.agent.fence import Fence
+from escadm.agent import data_acts, fence_peer
+from escadm.agent import node as node_module
+from escadm.agent.fence_peer import ask_for_peer
 from escadm.agent.memory import load
 from escadm.agent.verbs import Verbs
 from escadm.cli.fence_peer import EXIT_CODES
+from escadm.core import decide
+from escadm.core.decide import asks_for_peer, unfit_data, why_lost
 from escadm.core.evidence import Evidence
 from escadm.core.fencing import ISOLATED, UNCERTAIN, Answer, waits
 from escadm.core.lifecycle import Event
@@ -105,7 +108,7 @@ class Lost:
         self._do("abandon", replace(self.seen, disk="Diskless", suspended=""))
 
     def asks(self) -> bool:
-        return self.node.fence.asks
+        return asks_for_peer(self.node.situation())
 
     def role(self) -> Role | None:
         return self.node.role
@@ -131,8 +134,10 @@ class Lost:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What counts after seconds counts after hundredths; and the agent has listened for long enough."""
-    for name, seconds in {"ANSWERS_WITHIN": 0.05, "HOLDS_AFTER": 0.05, "ACTS_AGAIN": 0.05, "SURE_AFTER": 0.0}.items():
-        monkeypatch.setattr(fence_module, name, seconds)
+    monkeypatch.setattr(fence_peer, "ANSWERS_WITHIN", 0.05)
+    monkeypatch.setattr(decide, "HOLDS_AFTER", 0.05)
+    monkeypatch.setattr(data_acts, "ACTS_AGAIN", 0.05)
+    monkeypatch.setattr(node_module, "SURE_AFTER", 0.0)
     yield
 
 
@@ -142,10 +147,10 @@ async def losing(paths: Paths, monkeypatch: pytest.MonkeyPatch, replica: Replica
     stubs = Stubs()
     node = ScriptedNode(paths, pair(), stubs)
     lost = Lost(node, stubs)
-    monkeypatch.setattr(fence_module, "outdate", lost.outdate)
-    monkeypatch.setattr(fence_module, "abandon", lost.abandon)
+    monkeypatch.setattr(data_acts, "outdate", lost.outdate)
+    monkeypatch.setattr(data_acts, "abandon", lost.abandon)
     node._on_vrrp(Vrrp.MASTER if replica.is_primary else Vrrp.BACKUP)
-    await wait_for(node.is_settled)
+    await wait_for(lambda: node.decision.is_settled)
     lost.see(replica)
     await lost.turns()
     try:
@@ -163,8 +168,8 @@ def test_a_primary_waits_for_the_truth_however_long_it_takes(paths: Paths, monke
         async with losing(paths, monkeypatch, FROZEN) as lost:
             lost.gateway(True)
             lost.hear(heard())
-            question = asyncio.create_task(lost.node.fence.ask())
-            await asyncio.wait([question], timeout=fence_module.ANSWERS_WITHIN * 3)
+            question = asyncio.create_task(ask_for_peer(lost.node))
+            await asyncio.wait([question], timeout=fence_peer.ANSWERS_WITHIN * 3)
             assert not question.done()
             assert lost.asks(), "so that the peer outdates itself"
             lost.hear(heard(disk="Outdated"))
@@ -177,10 +182,10 @@ def test_a_primary_waits_for_the_truth_however_long_it_takes(paths: Paths, monke
 
 def test_a_silent_peer_is_dead_once_the_gateway_is_reached(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
-        monkeypatch.setattr(fence_module, "ANSWERS_WITHIN", LIMIT)
+        monkeypatch.setattr(fence_peer, "ANSWERS_WITHIN", LIMIT)
         async with losing(paths, monkeypatch, ALONE) as lost:
             lost.gateway(False)
-            question = asyncio.create_task(lost.node.fence.ask())
+            question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
             assert not question.done()
             lost.gateway(True)
@@ -197,7 +202,7 @@ def test_a_gateway_that_was_not_heard_yet_is_not_the_same_as_none(
     async def work() -> None:
         async with losing(paths, monkeypatch, FROZEN) as lost:
             monkeypatch.setattr(lost.node.gateway, "_addresses", (LOW,))
-            question = asyncio.create_task(lost.node.fence.ask())
+            question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
             assert not question.done()
             lost.gateway(True)
@@ -212,7 +217,7 @@ def test_once_the_connection_is_back_nobody_asks_any_longer(paths: Paths, monkey
     async def work() -> None:
         async with losing(paths, monkeypatch, replace(STANDBY, role="Primary")) as lost:
             lost.hear(heard())
-            question = asyncio.create_task(lost.node.fence.ask())
+            question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
             lost.see(FROZEN)
             await lost.turns()
@@ -233,14 +238,14 @@ def test_a_primary_that_has_handed_the_role_over_and_lost_its_power_is_dead(
     """Its last word is of before. An "active" would outdate the only data that can be served."""
 
     async def work() -> None:
-        monkeypatch.setattr(fence_module, "ANSWERS_WITHIN", LIMIT)
+        monkeypatch.setattr(fence_peer, "ANSWERS_WITHIN", LIMIT)
         async with losing(paths, monkeypatch, STANDBY) as lost:
             lost.gateway(True)
             lost.hear(heard("Primary", connection="Connected"))
             lost.see(replace(STANDBY, peer_role="Secondary"))
             lost.see(ALONE)
-            assert lost.node.fence.gate(ALONE) == (Gate.WAIT, UNCERTAIN)
-            question = asyncio.create_task(lost.node.fence.ask())
+            assert lost.node._gate(ALONE) == (Gate.WAIT, UNCERTAIN)
+            question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
             assert not question.done()
             lost.hear(SILENT)
@@ -259,7 +264,7 @@ def test_a_word_of_before_a_connection_is_no_answer_after_it(paths: Paths, monke
             lost.hear(heard(disk="Outdated"))
             lost.see(replace(STANDBY, role="Primary"))
             lost.see(FROZEN)
-            question = asyncio.create_task(lost.node.fence.ask())
+            question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
             assert not question.done()
             lost.hear(heard(disk="Outdated"))
@@ -279,7 +284,7 @@ def test_a_new_primary_keeps_its_writes_for_a_peer_that_was_primary_before_it(
             lost.hear(heard("Primary", connection="Connected"))
             lost.see(FROZEN)
             await lost.turns()
-            assert not lost.node.fence.why_lost()
+            assert not why_lost(lost.node.situation())
             assert not lost.done
             assert waits(lost.seen)
 
@@ -294,7 +299,7 @@ def test_a_volume_that_goes_down_ends_the_question(paths: Paths, monkeypatch: py
         async with losing(paths, monkeypatch, FROZEN) as lost:
             lost.gateway(True)
             lost.hear(heard())
-            question = asyncio.create_task(lost.node.fence.ask())
+            question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
             assert not question.done()
             lost.stubs.made["drbd"].answers = {}
@@ -307,7 +312,7 @@ def test_a_volume_that_goes_down_ends_the_question(paths: Paths, monkeypatch: py
                 if known:
                     lost.hear(heard(disk="Outdated"))
                 with pytest.raises(Failed, match=r"^the volume is being taken down$"):
-                    await lost.node.fence.ask()
+                    await ask_for_peer(lost.node)
             finally:
                 lost.stubs.made["drbd"].post(*GONE)
 
@@ -316,10 +321,10 @@ def test_a_volume_that_goes_down_ends_the_question(paths: Paths, monkeypatch: py
 
 def test_what_is_known_is_told_at_once(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
-        monkeypatch.setattr(fence_module, "ANSWERS_WITHIN", LIMIT)
+        monkeypatch.setattr(fence_peer, "ANSWERS_WITHIN", LIMIT)
         async with losing(paths, monkeypatch, ALONE) as lost:
             lost.hear(heard("Primary"))
-            assert await lost.node.fence.ask() is Answer.ACTIVE
+            assert await ask_for_peer(lost.node) is Answer.ACTIVE
 
     run(work())
 
@@ -341,7 +346,7 @@ def test_a_promotion_is_refused_where_nothing_is_known(paths: Paths, monkeypatch
         async with losing(paths, monkeypatch, ALONE) as lost:
             lost.gateway(False)
             with pytest.raises(Failed, match=r"^it is not known what the peer does$"):
-                await lost.node.fence.ask()
+                await ask_for_peer(lost.node)
             assert not lost.asks()
 
     run(work())
@@ -351,7 +356,7 @@ def test_two_questions_at_once_have_one_answer(paths: Paths, monkeypatch: pytest
     async def work() -> None:
         async with losing(paths, monkeypatch, FROZEN) as lost:
             lost.hear(heard())
-            questions = [asyncio.create_task(lost.node.fence.ask()) for _ in range(2)]
+            questions = [asyncio.create_task(ask_for_peer(lost.node)) for _ in range(2)]
             await lost.turns()
             questions[0].cancel()
             await lost.turns()
@@ -368,16 +373,15 @@ def test_a_silence_in_the_agents_first_seconds_is_no_answer(paths: Paths, monkey
 
     async def work() -> None:
         async with losing(paths, monkeypatch, FROZEN) as lost:
-            monkeypatch.setattr(fence_module, "SURE_AFTER", 0.2)
-            began, lost.node.fence = lost.node._loop.time(), Fence(lost.node)
-            assert lost.node.fence.gate(ALONE) == (Gate.WAIT, UNCERTAIN)
+            lost.node._sure_at = sure_at = lost.node._loop.time() + 0.2
+            assert lost.node._gate(ALONE) == (Gate.WAIT, UNCERTAIN)
             lost.hear(heard(disk="Outdated"))
-            assert lost.node.fence.gate(ALONE)[0] is Gate.GO, "what is heard counts from the first moment"
+            assert lost.node._gate(ALONE)[0] is Gate.GO, "what is heard counts from the first moment"
             lost.hear(SILENT)
-            assert await lost.node.fence.ask() is Answer.DEAD
-            assert lost.node._loop.time() - began >= fence_module.SURE_AFTER
-            assert lost.node.fence.gate(ALONE)[0] is Gate.GO
-            assert not lost.node.fence.why_lost()
+            assert await ask_for_peer(lost.node) is Answer.DEAD
+            assert lost.node._loop.time() >= sure_at
+            assert lost.node._gate(ALONE)[0] is Gate.GO
+            assert not why_lost(lost.node.situation())
 
     run(work())
 
@@ -387,11 +391,11 @@ def test_other_addresses_to_talk_over_are_listened_to_before_a_silence_counts(
 ) -> None:
     async def work() -> None:
         async with losing(paths, monkeypatch, ALONE) as lost:
-            assert lost.node.fence.gate(ALONE)[0] is Gate.GO
-            monkeypatch.setattr(fence_module, "SURE_AFTER", LIMIT)
+            assert lost.node._gate(ALONE)[0] is Gate.GO
+            monkeypatch.setattr(node_module, "SURE_AFTER", LIMIT)
             lost.node.link = None
             lost.node.take_plan(replace(pair(), keepalived=replace(VRRP, peer_paths=((LOW, HIGH),))))
-            assert lost.node.fence.gate(ALONE) == (Gate.WAIT, UNCERTAIN)
+            assert lost.node._gate(ALONE) == (Gate.WAIT, UNCERTAIN)
 
     run(work())
 
@@ -423,7 +427,7 @@ def test_a_standby_outdates_its_data_once(paths: Paths, monkeypatch: pytest.Monk
             await wait_for(lambda: lost.seen.disk == "Outdated")
             await lost.turns(20)
             assert lost.done == ["outdate"]
-            assert "Outdated" in lost.node.unfit
+            assert "Outdated" in unfit_data(lost.node.situation())
 
     run(work())
 
@@ -434,7 +438,7 @@ def test_a_standby_that_is_outdating_its_data_does_not_ask_its_peer_to_do_the_sa
     """The role has come here at this very moment; the peer would follow, and nobody have data to go on with."""
 
     async def work() -> None:
-        monkeypatch.setattr(fence_module, "ACTS_AGAIN", LIMIT)
+        monkeypatch.setattr(data_acts, "ACTS_AGAIN", LIMIT)
         async with losing(paths, monkeypatch, ALONE) as lost:
             lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
             lost.unseen = True
@@ -457,7 +461,7 @@ def test_what_does_not_show_at_once_is_done_again_but_not_in_a_flood(
             began = lost.node._loop.time()
             lost.hear(heard("Primary"))
             await wait_for(lambda: len(lost.done) == 3)
-            assert lost.node._loop.time() - began >= 2 * fence_module.ACTS_AGAIN
+            assert lost.node._loop.time() - began >= 2 * data_acts.ACTS_AGAIN
             lost.unseen = False
             await wait_for(lambda: lost.seen.disk == "Outdated")
 
@@ -510,14 +514,14 @@ def test_a_primary_that_is_cut_off_lets_its_writes_and_its_role_go_and_its_volum
             await wait_for(lambda: lost.stubs.told["drbd"] == ["start", "terminate", "start"])
             assert lost.done == ["abandon"]
             assert paths.fitness.read_text() == "-254\n"
-            assert lost.node.release == f"gave the role up: {ISOLATED}"
+            assert lost.node.kept.release == f"gave the role up: {ISOLATED}"
             lost.see(replace(ALONE, disk="Consistent"))
             lost.node._on_vrrp(Vrrp.FAULT)
             await lost.turns()
             assert lost.role() is Role.FAULT
             lost.gateway(True)
             await lost.turns()
-            assert not lost.node.release
+            assert not lost.node.kept.release
             assert lost.stubs.told["drbd"] == ["start", "terminate", "start"]
 
     run(work())
@@ -574,7 +578,7 @@ def test_once_writes_were_given_up_the_role_goes_though_the_gateway_is_back(
             await wait_for(lambda: lost.done == ["abandon"])
             lost.gateway(True)
             await lost.turns(20)
-            assert lost.node.release == f"gave the role up: {ISOLATED}"
+            assert lost.node.kept.release == f"gave the role up: {ISOLATED}"
             lost.stubs.made["pgsql"].post(*GONE)
             await wait_for(lambda: lost.stubs.told["drbd"] == ["start", "terminate", "start"])
             assert lost.done == ["abandon"]
@@ -592,10 +596,10 @@ def test_the_next_agent_knows_that_writes_were_given_up(paths: Paths, monkeypatc
             await wait_for(lambda: lost.done == ["abandon"])
             memory = load(paths)
             assert memory.abandoned == ISOLATED
-            lost.node.fence = Fence(lost.node, memory.abandoned)
+            lost.node.kept = replace(lost.node.kept, abandoned=memory.abandoned)
             lost.gateway(True)
             await lost.turns()
-            assert lost.node.release == f"gave the role up: {ISOLATED}"
+            assert lost.node.kept.release == f"gave the role up: {ISOLATED}"
             lost.stubs.made["pgsql"].post(*GONE)
             await wait_for(lambda: lost.stubs.told["drbd"] == ["start", "terminate", "start"])
             await lost.turns()
@@ -629,19 +633,19 @@ def test_a_role_that_only_vrrp_wants_to_give_has_to_last_before_it_is_refused(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work() -> None:
-        monkeypatch.setattr(fence_module, "HOLDS_AFTER", 600.0)
+        monkeypatch.setattr(decide, "HOLDS_AFTER", 600.0)
         async with losing(paths, monkeypatch, STANDBY) as lost:
             lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
             lost.hear(FAR)
             lost.node._on_vrrp(Vrrp.MASTER)
             await lost.turns()
-            assert lost.node.fence.hold is None
+            assert lost.node.kept.hold is None
             lost.hear(replace(FAR, vrrp=Vrrp.BACKUP, role=Role.BACKUP))
             await lost.turns()
-            monkeypatch.setattr(fence_module, "HOLDS_AFTER", 0.2)
+            monkeypatch.setattr(decide, "HOLDS_AFTER", 0.2)
             began = lost.node._loop.time()
             lost.hear(FAR)
-            await wait_for(lambda: lost.node.fence.hold)
+            await wait_for(lambda: lost.node.kept.hold)
             assert lost.node._loop.time() - began >= 0.2, "an earlier time counts no more"
 
     run(work())
@@ -658,11 +662,11 @@ def test_held_back_for_vrrps_sake_it_stands_again_once_the_primary_is_heard_near
             await wait_for(lambda: paths.fitness.read_text() == "-254\n")
             lost.node._on_vrrp(Vrrp.FAULT)
             await lost.turns()
-            assert lost.node.fence.hold is not None, "in fault it stays held"
+            assert lost.node.kept.hold is not None, "in fault it stays held"
             assert lost.stubs.told["drbd:master"] == ["start", "terminate"]
             lost.hear(replace(FAR, near=True))
             await wait_for(lambda: paths.fitness.read_text() == "0\n")
-            assert lost.node.fence.hold is None
+            assert lost.node.kept.hold is None
 
     run(work())
 
@@ -680,7 +684,7 @@ def test_of_two_primaries_that_hear_each_other_again_one_gives_the_role_up(
             assert not lost.done
             lost.node._on_vrrp(Vrrp.FAULT)
             await wait_for(lambda: lost.role() is Role.FAULT)
-            assert lost.node.fence.hold is not None
+            assert lost.node.kept.hold is not None
 
     run(work())
 
@@ -691,10 +695,10 @@ def test_the_only_primary_is_never_held_back(paths: Paths, monkeypatch: pytest.M
             lost.hear(replace(FAR, role=Role.BACKUP))
             await lost.turns()
             done = asyncio.Event()
-            lost.node._loop.call_later(fence_module.HOLDS_AFTER * 2, done.set)
+            lost.node._loop.call_later(decide.HOLDS_AFTER * 2, done.set)
             await done.wait()
             await lost.turns()
-            assert lost.node.fence.hold is None
+            assert lost.node.kept.hold is None
             assert lost.role() is Role.MASTER
 
     run(work())

@@ -18,6 +18,7 @@ from escadm.agent.attempt import Attempts
 from escadm.agent.driver import Driver, Post
 from escadm.agent.memory import Memory, load
 from escadm.agent.node import Node
+from escadm.core.decide import failing
 from escadm.core.lifecycle import Event
 from escadm.core.role import Peer
 from escadm.core.types import KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
@@ -44,7 +45,7 @@ def mode(path: Path) -> int:
 
 async def settled(node: Node) -> None:
     async with asyncio.timeout(10):
-        await node.until(node.is_settled)
+        await node.until(lambda: node.decision.is_settled)
 
 
 def test_everything_comes_up_in_order_is_told_and_goes_down(paths: Paths) -> None:
@@ -119,7 +120,7 @@ def test_question_that_breaks_is_the_affair_of_the_one_who_asked(paths: Paths) -
         async with node_of(paths, plan(unit("pgsql"))) as node:
             loop = asyncio.get_running_loop()
             broken = loop.create_task(node.until(lambda: bool(1 / 0)))
-            good = loop.create_task(node.until(node.is_settled))
+            good = loop.create_task(node.until(lambda: node.decision.is_settled))
             with pytest.raises(ZeroDivisionError):
                 await broken
             async with asyncio.timeout(10):
@@ -209,7 +210,7 @@ def test_defect_in_a_turn_is_told_once_and_tried_again(
             raise RuntimeError("boom")
 
         with monkeypatch.context() as patch:
-            patch.setattr("escadm.agent.node.reconcile", breaks)
+            patch.setattr("escadm.agent.node.decide", breaks)
             node = Node(paths, LADDER, Memory())
             for _ in range(20):
                 await node.until(lambda: True)
@@ -328,7 +329,7 @@ async def master_with_failing_mona(paths: Paths) -> tuple[ScriptedNode, Stubs]:
     node = ScriptedNode(paths, pair(), stubs)
     node._on_vrrp(Vrrp.MASTER)
     async with asyncio.timeout(10):
-        await node.until(lambda: node.failing() == ["mona"])
+        await node.until(lambda: failing(node.situation()) == ["mona"])
     return node, stubs
 
 
@@ -352,7 +353,7 @@ def test_role_is_given_up_to_an_able_peer_and_services_stop_before_the_vip_goes(
         node.link = Link()  # type: ignore[assignment]
         node.wake()
         await wait_for(lambda: node.state("pgsql") is UnitState.STOPPING)
-        assert "gave the role up: mona exited with code 3" in node.release
+        assert "gave the role up: mona exited with code 3" in node.kept.release
         assert paths.fitness.read_text() == "0\n"
         stubs.made["pgsql"].post(Event.GONE, "")
         await wait_for(lambda: paths.fitness.read_text() == "-254\n")
@@ -369,9 +370,9 @@ def test_service_that_an_administrator_stopped_is_no_reason_to_give_up(paths: Pa
         node.link = Link()  # type: ignore[assignment]
         node.wake()
         await node.until(lambda: node.state("mona") is UnitState.STOPPED)
-        assert node.failing() == []
-        assert not node.release
-        assert node.is_settled()
+        assert failing(node.situation()) == []
+        assert not node.kept.release
+        assert node.decision.is_settled
         await node.stop_for_good()
         node.end()
 
@@ -479,7 +480,7 @@ def test_any_sequence_of_wishes_and_faults_ends_at_the_goal(paths: Paths, seed: 
         node.stage.reset(node.plan.units)
         node.wake()
         async with asyncio.timeout(20):
-            await node.until(node.is_settled)
+            await node.until(lambda: node.decision.is_settled)
         for name in node.plan.units:
             wanted = name in node.goal
             assert (node.state(name) is UnitState.RUNNING) == wanted, name
@@ -500,7 +501,7 @@ def test_restarts_leave_no_descriptor_and_no_task(paths: Paths) -> None:
             async def again() -> None:
                 node.stage.stale |= {"pgsql"}
                 node.wake()
-                await node.until(lambda: not node.stage.stale and node.is_settled())
+                await node.until(lambda: not node.stage.stale and node.decision.is_settled)
 
             await settled(node)
             await again()

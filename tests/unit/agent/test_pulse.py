@@ -126,7 +126,7 @@ def test_a_stop_asks_for_more_time_only_while_it_gets_on(
         async with node_of(paths, plan(python("deaf", DEAF, stop_timeout=1.0))) as node:
             beat = beating(node)
             log = paths.log_directory / "deaf.log"
-            await wait_for(lambda: node.is_settled() and log.exists() and "deaf" in log.read_text())
+            await wait_for(lambda: node.decision.is_settled and log.exists() and "deaf" in log.read_text())
             assert not heard.has("EXTEND")
             stop = asyncio.get_running_loop().create_task(node.stop_for_good())
             await wait_for(lambda: heard.has("EXTEND_TIMEOUT_USEC=30000000"))

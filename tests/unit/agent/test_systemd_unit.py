@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from escadm.agent.adopt import adopt
-from escadm.agent.make import make_driver
 from escadm.agent.memory import Memory, remember
 from escadm.agent.node import Node
 from escadm.agent.systemd_unit import SystemdUnit
@@ -449,7 +448,7 @@ def test_without_systemd_it_says_so(paths: Paths) -> None:
 
     async def work() -> None:
         node = Node(paths, plan(web()), Memory())
-        make_driver(node, web(), lambda event, reason: posted.append((event, reason))).start()
+        node.make_driver(web(), lambda event, reason: posted.append((event, reason))).start()
         node.end()
 
     run(work())

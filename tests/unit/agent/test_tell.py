@@ -4,8 +4,9 @@ import json
 from ipaddress import ip_address
 
 from escadm.agent.driver import Driver, Post
-from escadm.agent.tell import LONGEST_REASON, tell_peer
+from escadm.core.decide import failing
 from escadm.core.lifecycle import FAILURE_LIMIT, Event
+from escadm.core.peer import LONGEST_REASON
 from escadm.core.replication import Replica
 from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Unit, UnitState
 from escadm.paths import Paths
@@ -88,8 +89,8 @@ def test_the_peer_is_told_once_and_shortly_why_the_volume_does_not_come_up(paths
             await wait_for(lambda: node.state("drbd") in (UnitState.BACKOFF, UnitState.FAILED))
             node.stage.apply("drbd", Event.TIMEOUT)
             await wait_for(lambda: node.state("drbd") is UnitState.STARTING)
-        assert node.failing() == ["drbd"]
-        reasons = tell_peer(node)["reasons"]
+        assert failing(node.situation()) == ["drbd"]
+        reasons = list(node.decision.message.reasons)
         assert reasons == [f"drbd cannot bring the volume up: {'x' * 5000}"[:LONGEST_REASON]]
         drivers.made[-1].post(Event.READY, "")
         await node.stop_for_good()

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import socket
 import stat
 from collections.abc import AsyncIterator
@@ -25,7 +27,7 @@ from escadm.system.control import reachable
 from escadm.system.host import Host
 from escadm.system.process import is_alive
 from tests.unit.agent.test_node import Stubs, pair
-from tests.unit.agent.world import OBEDIENT, ScriptedNode, plan, run, status, unit, wait_for
+from tests.unit.agent.world import LIMIT, OBEDIENT, ScriptedNode, plan, run, status, unit, wait_for
 
 LADDER = plan(unit("pgsql"), unit("mona", needs=("pgsql",)), unit("snmp", startup=False))
 TRAPS = "trap '' TERM; while :; do sleep 0.05; done"
@@ -83,7 +85,7 @@ async def playing(paths: Paths, planned: Plan | None = None, node: Node | None =
     await played.control.open()
     try:
         async with asyncio.timeout(10):
-            await played.node.until(played.node.is_settled)
+            await played.node.until(lambda: played.node.decision.is_settled)
         yield played
     finally:
         await played.node.stop_for_good()
@@ -185,7 +187,7 @@ def test_bad_requests_are_answered_and_change_nothing(paths: Paths, request_: by
             outcome = await (await played.send(request_)).outcome()
             assert outcome["code"] == code
             assert words in outcome["message"]
-            assert played.node.is_settled()
+            assert played.node.decision.is_settled
 
     run(work())
 
@@ -233,9 +235,9 @@ def test_defect_in_a_verb_is_code_70_and_the_agent_lives(
 # --- several clients -----------------------------------------------------------------------------------------------
 
 
-def stubborn() -> Plan:
+def stubborn(stop_timeout: float = 0.3) -> Plan:
     """A service that ends only by force."""
-    return plan(unit("pgsql", "sh", "-c", TRAPS, stop_timeout=0.3), unit("mona", needs=("pgsql",)))
+    return plan(unit("pgsql", "sh", "-c", TRAPS, stop_timeout=stop_timeout), unit("mona", needs=("pgsql",)))
 
 
 def test_client_that_goes_away_stops_nothing(paths: Paths) -> None:
@@ -253,13 +255,16 @@ def test_client_that_goes_away_stops_nothing(paths: Paths) -> None:
 
 def test_start_overtakes_stop_and_stop_overtakes_start(paths: Paths) -> None:
     async def work() -> None:
-        async with playing(paths, stubborn()) as played:
+        async with playing(paths, stubborn(stop_timeout=LIMIT)) as played:
             stop = await played.ask("stop")
             await wait_for(lambda: played.state("pgsql") is UnitState.STOPPING)
             start = await played.ask("start")
             assert (await stop.outcome())["message"] == "the stop was overtaken by a later start"
             again = await played.ask("stop")
             assert (await start.outcome())["message"] == "the start was overtaken by a later stop"
+            leader = played.node.stage.drivers["pgsql"].leader
+            assert leader is not None
+            os.killpg(leader.pid, signal.SIGKILL)
             assert (await again.outcome())["message"] == "stopped"
             assert played.node.is_down()
 
@@ -323,7 +328,7 @@ def test_two_restarts_at_once_both_end_well(paths: Paths) -> None:
             first, second = await played.ask("restart", "pgsql"), await played.ask("restart", "pgsql")
             for client in (first, second):
                 assert (await client.outcome())["message"] == "restarted: pgsql"
-            assert played.node.is_settled()
+            assert played.node.decision.is_settled
 
     run(work())
 
@@ -348,7 +353,7 @@ def test_what_cannot_be_stopped_is_told_and_tried_on(paths: Paths) -> None:
             assert await played.done("restart", "filesystem") == (1, sentence)
             del stubs.answers["filesystem"]
             stubs.made["filesystem"].answers = OBEDIENT
-            await wait_for(played.node.is_settled)
+            await wait_for(lambda: played.node.decision.is_settled)
 
     run(work())
 
@@ -453,7 +458,7 @@ def test_switchover_that_nobody_answers_takes_the_role_back(paths: Paths, monkey
             code, message = await played.done("switchover", force=True)
             assert code == 1
             assert "nobody took the role over" in message
-            await wait_for(played.node.is_settled)
+            await wait_for(lambda: played.node.decision.is_settled)
             assert played.node.role is Role.MASTER
             assert paths.fitness.read_text() == "0\n"
 
@@ -522,7 +527,7 @@ def test_two_restarts_of_everything_at_once(paths: Paths) -> None:
             clients = [await played.ask("restart") for _ in range(3)]
             outcomes = [(await client.outcome())["message"] for client in clients]
             assert "restarted; this node is STANDALONE" in outcomes
-            await wait_for(played.node.is_settled)
+            await wait_for(lambda: played.node.decision.is_settled)
             assert played.state("web") is UnitState.RUNNING
 
     run(work())

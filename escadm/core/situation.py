@@ -1,0 +1,99 @@
+"""All that is known at one moment, as one frozen value: what :func:`escadm.core.decide.decide` decides from.
+
+``now`` is a reading of one monotonic clock in seconds, ``at`` the wall clock's in ISO 8601, UTC. Nothing here asks a
+clock or the machine: who gathers the situation has looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from escadm.core.fencing import Hold
+from escadm.core.lifecycle import Life
+from escadm.core.reconcile import Live
+from escadm.core.replication import Replica
+from escadm.core.role import Peer
+from escadm.core.types import Plan, Role, Unit, UnitState, Vrrp
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What administrators ask of this node. ``switchover``: why the role is handed over on purpose, empty if not."""
+
+    active: bool = True
+    down: frozenset[str] = frozenset()
+    up: frozenset[str] = frozenset()
+    switchover: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Whether a third machine answers. ``reached`` None = none is configured, or that is not known yet.
+
+    ``gone``: it has been silent for so long that a peer which cannot reach it either has noticed and said so.
+    """
+
+    is_asked: bool = False
+    reached: bool | None = None
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What one decision leaves for the next.
+
+    ``release``: why this node gives the role up. ``hold``: why it must not take it. ``candidate``: what will hold it
+    back once it has lasted, and since when that is so. ``abandoned``: why waiting writes were given up, until the role
+    is gone as well.
+    """
+
+    role: Role | None = None
+    role_since: str | None = None
+    release: str = ""
+    hold: Hold | None = None
+    candidate: tuple[Hold, float] | None = None
+    abandoned: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is known of this node and of its peer.
+
+    ``lives``: each unit that ever lived, by name; ``units``: the definition that it lives by; ``stale``: those that
+    must go round. ``absent``: units that are not installed. ``vrrp``: keepalived's last word. ``asked``: DRBD waits to
+    be told what has become of the peer. ``acting``: the data is being declared outdated, or writes given up, just now.
+    ``sure_at``: until then a peer's silence says nothing, the agent has only begun to listen. ``vip_here`` None = there
+    is none, or it cannot be looked at.
+    """
+
+    plan: Plan
+    wish: Wish = Wish()
+    now: float = 0.0
+    at: str = ""
+    lives: Mapping[str, Life] = field(default_factory=dict)
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+    vrrp: Vrrp = Vrrp.UNKNOWN
+    vip_here: bool | None = None
+    peer: Peer | None = None
+    gateway: Gateway = Gateway()
+    replica: Replica | None = None
+    asked: bool = False
+    acting: bool = False
+    sure_at: float = 0.0
+    kept: Kept = Kept()
+
+    def state(self, name: str) -> UnitState:
+        """The state of a unit; one that never lived is stopped."""
+        life = self.lives.get(name)
+        return life.state if life else UnitState.STOPPED
+
+    def live(self) -> dict[str, Live]:
+        """What the reconciler looks at."""
+        return {
+            name: Live(self.units[name], life.state, name in self.stale)
+            for name, life in self.lives.items()
+            if life.state is not UnitState.STOPPED
+        }
