@@ -81,6 +81,7 @@ class Node:
         self._again: asyncio.TimerHandle | None = None
         self._sure_at = 0.0
         self._decision: Decision | None = None
+        self.has_decided = False  # in the last turn
         self._attempts = Attempts(self.wake)
         self.take_plan(plan)
 
@@ -239,7 +240,8 @@ class Node:
         self._due = False
         if self._over:
             return
-        if self._attempts.make("decide", self._decide):
+        self.has_decided = self._attempts.make("decide", self._decide)
+        if self.has_decided:
             self._carry_out(self.decision)
         self._waiting = [pair for pair in self._waiting if not is_answered(*pair)]
 

@@ -39,7 +39,7 @@ class Pulse:
         """A beat after each completed turn, about once a second."""
         attempts = Attempts(lambda: None)
         while True:
-            await self._node.until(lambda: True)
+            await self._node.until(lambda: self._node.has_decided)
             attempts.make("give a sign of life", lambda: write_beat(self._node.paths.beat))
             attempts.make("tell systemd", self._tell)
             await asyncio.sleep(self._interval)

@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 import subprocess
+from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -41,6 +42,34 @@ class Heard:
     def close(self) -> None:
         os.close(self.writer)
         self.feed.close()
+
+
+def test_the_loss_of_the_role_counts_later_than_anything_else(paths: Paths) -> None:
+    """Somebody removes the VIP: keepalived says BACKUP and, some milliseconds later, MASTER again."""
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        heard = Heard(paths)
+        delays: list[float] = []
+        due: list[Callable[[], None]] = []
+
+        def call_later(delay: float, call: Callable[[], None]) -> object:
+            delays.append(delay)
+            due.append(call)
+            return object()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "call_later", call_later)
+            for state in (Vrrp.MASTER, Vrrp.BACKUP, Vrrp.MASTER):
+                heard.feed.say(state)
+                if state is not Vrrp.BACKUP:
+                    due.pop()()
+        assert heard.words == [Vrrp.MASTER, Vrrp.MASTER], "no BACKUP counts"
+        assert delays == [vrrp.SETTLE, vrrp.SETTLE_LOSS]
+        assert vrrp.SETTLE_LOSS >= 0.05 > vrrp.SETTLE
+        heard.close()
+
+    run(work())
 
 
 LONG = 1.5

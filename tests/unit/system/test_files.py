@@ -55,6 +55,25 @@ def test_a_mode_that_is_asked_for_is_set_also_where_the_bytes_are_the_same(tmp_p
     assert mode(path) == 0o600
 
 
+def test_a_new_name_is_on_disk_before_anybody_goes_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fsync(2): the folder needs one of its own, after the rename, or a power cut brings the old file back."""
+    path, synced, fsync = tmp_path / "file", [], os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), path.exists() and path.read_text()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_atomically(path, "one")
+    write_atomically(path, "two")
+    folder = str(tmp_path)
+    assert [there for where, there in synced if where == folder] == ["one", "two"]
+    assert [there for where, there in synced if where != folder] == [False, "one"]
+    synced.clear()
+    replace_all([RenderedFile(str(path), "three")])
+    assert (folder, "three") in synced
+
+
 def test_a_symbolic_link_stays_and_its_target_changes(tmp_path: Path) -> None:
     target, link = tmp_path / "real" / "file", tmp_path / "link"
     target.parent.mkdir()

@@ -1,0 +1,315 @@
+"""What follows from a situation: the role given up or held back, what keepalived and the peer are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from escadm.core.decide import HOLDS_AFTER, Act, Decision, decide
+from escadm.core.evidence import Evidence
+from escadm.core.fencing import ISOLATED, NO_GATEWAY, Answer
+from escadm.core.lifecycle import Life
+from escadm.core.reconcile import DOWN
+from escadm.core.replication import Replica
+from escadm.core.role import TAKES_THE_ROLE, Peer, master_units
+from escadm.core.situation import Gateway, Kept, Situation, Wish
+from escadm.core.types import DrbdSpec, KeepalivedSpec, Plan, Role, Start, Stop, UnitState, Vrrp
+from tests.unit.core.plans import LADDER, make_plan
+
+LOW, HIGH = ip_address("192.0.2.8"), ip_address("192.0.2.9")
+VRRP = KeepalivedSpec(ip_address("192.0.2.1"), "lo", "lo", 51, peer_paths=((LOW, HIGH),))
+DRBD = DrbdSpec((LOW, HIGH), "/dev/vdb", "/dev/drbd1", 7789)
+PLAN = replace(make_plan({**LADDER, "pgsql": ["filesystem"]}), keepalived=VRRP, drbd=DRBD)
+UP = {name: Life(UnitState.RUNNING) for name in PLAN.units if name != "keepalived:master"}
+BELOW = {name: UP[name] for name in ("drbd", "keepalived")}
+BROKEN = Life(UnitState.FAILED, streak=4, failed=True, reason="exited with 1")
+
+TOGETHER = Replica("Primary", "Connected", "Secondary", "UpToDate", "UpToDate")
+STANDBY = Replica("Secondary", "Connected", "Primary", "UpToDate", "UpToDate")
+ALONE = replace(TOGETHER, connection="Connecting", peer_role="Unknown", peer_disk="DUnknown")
+ABLE = Peer(str(HIGH), heard=True, near=True, vrrp=Vrrp.BACKUP, role=Role.BACKUP, fit=True, settled=True)
+SILENT = Peer(str(HIGH))
+RULES = Peer(str(HIGH), heard=True, near=True, vrrp=Vrrp.MASTER, role=Role.MASTER, fit=True, settled=True)
+
+PRIMARY = Situation(
+    PLAN,
+    lives=UP,
+    units=PLAN.units,
+    vrrp=Vrrp.MASTER,
+    vip_here=True,
+    peer=ABLE,
+    replica=TOGETHER,
+    kept=Kept(role=Role.MASTER),
+)
+SECOND = replace(
+    PRIMARY, lives=BELOW, vrrp=Vrrp.BACKUP, vip_here=False, peer=RULES, replica=STANDBY, kept=Kept(role=Role.BACKUP)
+)
+FAILING = replace(PRIMARY, lives={**UP, "pgsql": BROKEN})
+
+
+def after(seen: Situation, seconds: float) -> Decision:
+    """The decision of now, and of the same situation later, by what the first one kept."""
+    return decide(replace(seen, now=seen.now + seconds, kept=decide(seen).kept))
+
+
+def test_a_healthy_pair_goes_on() -> None:
+    primary, standby = decide(PRIMARY), decide(SECOND)
+    assert (primary.steps, primary.role, primary.fit, primary.act) == ((), Role.MASTER, True, None)
+    assert (standby.steps, standby.role, standby.fit, standby.act) == ((), Role.BACKUP, True, None)
+    assert primary.verdict.text == "ESC Master Healthy"
+    assert standby.verdict.text == "ESC Backup Healthy"
+    assert primary.look_again is standby.look_again is None
+
+
+# --- the role is given up -----------------------------------------------------------------------------------
+
+
+def test_a_failing_service_moves_the_role_to_a_peer_that_is_able() -> None:
+    decision = decide(FAILING)
+    assert decision.kept.release == "gave the role up: pgsql exited with 1"
+    assert Stop("pgsql") in decision.steps
+    assert not any(isinstance(step, Start) for step in decision.steps)
+    assert decision.fit is True, "the VIP stays as long as something of the primary is left"
+
+
+@pytest.mark.parametrize(
+    "replica",
+    [
+        replace(TOGETHER, peer_disk="Inconsistent"),
+        replace(TOGETHER, peer_disk="Outdated"),
+        replace(TOGETHER, peer_disk="Diskless"),
+        ALONE,
+        None,
+    ],
+)
+def test_the_role_is_never_given_up_to_a_peer_that_lacks_data(replica: Replica | None) -> None:
+    decision = decide(replace(FAILING, replica=replica))
+    assert decision.kept.release == ""
+    assert Stop("filesystem") not in decision.steps
+
+
+@pytest.mark.parametrize("peer", [None, SILENT, replace(ABLE, fit=False), replace(ABLE, vrrp=Vrrp.FAULT)])
+def test_nor_to_one_that_could_not_take_it(peer: Peer | None) -> None:
+    assert decide(replace(FAILING, peer=peer)).kept.release == ""
+
+
+def test_what_an_administrator_has_stopped_is_no_failure() -> None:
+    assert decide(replace(FAILING, wish=Wish(down=frozenset({"pgsql"})))).kept.release == ""
+
+
+def test_a_node_that_is_stopped_gives_nothing_to_anybody() -> None:
+    decision = decide(replace(FAILING, wish=Wish(active=False)))
+    assert decision.kept.release == ""
+    assert not decision.message.fit
+    assert decision.message.reasons == ("it is stopped",)
+
+
+def test_a_switchover_gives_the_role_up_whoever_is_there() -> None:
+    decision = decide(replace(PRIMARY, peer=None, wish=Wish(switchover="on purpose")))
+    assert decision.kept.release == "on purpose"
+    assert Stop("pgsql") in decision.steps
+
+
+def test_fault_is_told_once_nothing_of_the_primary_is_left() -> None:
+    leaving = replace(PRIMARY, wish=Wish(switchover="on purpose"))
+    assert decide(leaving).fit is True
+    left = decide(replace(leaving, lives={**BELOW, "pgsql": Life()}))
+    assert left.fit is False
+    assert decide(replace(leaving, lives=BELOW, vrrp=Vrrp.FAULT)).role is Role.FAULT
+
+
+def test_a_primary_that_reaches_neither_peer_nor_gateway_leaves() -> None:
+    cut_off = replace(PRIMARY, peer=SILENT, replica=ALONE, gateway=Gateway(True, False, False))
+    assert decide(cut_off).kept.release == f"gave the role up: {ISOLATED}"
+    assert decide(replace(cut_off, gateway=Gateway(True, True))).kept.release == ""
+    assert decide(replace(cut_off, replica=TOGETHER)).kept.release == "", "DRBD still reaches the peer"
+
+
+def test_waiting_writes_are_given_up_with_the_role_and_the_volume_goes_round() -> None:
+    cut_off = replace(
+        PRIMARY, peer=SILENT, replica=replace(ALONE, suspended="fencing"), gateway=Gateway(True, False, False)
+    )
+    first = decide(cut_off)
+    assert (first.act, first.act_why, first.kept.abandoned) == (Act.ABANDON, ISOLATED, ISOLATED)
+    back = replace(cut_off, kept=first.kept, gateway=Gateway(True, True), acting=True)
+    assert decide(back).act is None, "one act at a time"
+    again = decide(replace(back, acting=False, replica=replace(ALONE, disk="Diskless")))
+    assert again.kept.release == f"gave the role up: {ISOLATED}", "to the end, whatever is reached meanwhile"
+    drained = replace(back, acting=False, lives=BELOW, replica=replace(ALONE, role="Secondary", disk="Diskless"))
+    done = decide(drained)
+    assert (done.renewed, done.kept.abandoned) == (frozenset({"drbd"}), "")
+    assert Stop("drbd") in done.steps
+
+
+# --- fitness ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seen", [PRIMARY, SECOND])
+def test_no_node_is_called_fit_that_reaches_no_gateway(seen: Situation) -> None:
+    assert decide(seen).message.fit
+    assert decide(replace(seen, gateway=Gateway(True, True))).message.fit
+    message = decide(replace(seen, gateway=Gateway(True, False))).message
+    assert not message.fit
+    assert message.reasons == (NO_GATEWAY,)
+    assert message.gateway is False
+
+
+@pytest.mark.parametrize("vrrp", [Vrrp.FAULT, Vrrp.STOP, Vrrp.UNKNOWN])
+def test_nor_one_whose_keepalived_takes_no_part(vrrp: Vrrp) -> None:
+    assert not decide(replace(SECOND, vrrp=vrrp)).message.fit
+
+
+@pytest.mark.parametrize("disk", ["Outdated", "Inconsistent", "Diskless", "Failed"])
+def test_nor_one_whose_data_must_not_be_served(disk: str) -> None:
+    decision = decide(replace(SECOND, replica=replace(STANDBY, disk=disk)))
+    assert not decision.message.fit
+    assert decision.fit is False
+
+
+def test_of_data_that_nobody_has_looked_at_nothing_is_told() -> None:
+    assert decide(replace(SECOND, replica=None)).fit is None
+    starting = {**BELOW, "drbd": Life(UnitState.STARTING)}
+    assert decide(replace(SECOND, replica=None, lives=starting)).fit is False
+
+
+# --- two primaries ------------------------------------------------------------------------------------------
+
+
+def swapped(seen: Situation) -> Situation:
+    """The same on the node with the other address."""
+    return replace(seen, plan=replace(seen.plan, keepalived=replace(VRRP, peer_paths=((HIGH, LOW),))))
+
+
+TWO = replace(PRIMARY, peer=RULES, replica=ALONE)
+
+
+def test_of_two_primaries_the_lower_address_leaves_and_the_higher_one_stays() -> None:
+    """By then VRRP, once it hears the other one again, leaves the role where the services are."""
+    lower, higher = after(TWO, HOLDS_AFTER), after(swapped(TWO), HOLDS_AFTER)
+    assert lower.kept.hold is not None
+    assert Stop("pgsql") in lower.steps
+    assert higher.kept.hold is None
+    assert higher.steps == ()
+
+
+def test_a_peer_that_is_just_leaving_its_role_holds_nobody_back() -> None:
+    first = decide(TWO)
+    assert first.kept.hold is None
+    assert first.steps == ()
+    assert first.look_again == TWO.now + HOLDS_AFTER
+    assert after(TWO, HOLDS_AFTER - 0.1).kept.hold is None
+    gone = decide(replace(TWO, now=HOLDS_AFTER, peer=ABLE, kept=decide(TWO).kept))
+    assert gone.kept.hold is None
+    assert gone.kept.candidate is None
+
+
+def test_a_standby_that_vrrp_made_primary_beside_one_that_it_hears_is_held_back() -> None:
+    chosen = replace(swapped(SECOND), vrrp=Vrrp.MASTER)
+    held = after(chosen, HOLDS_AFTER)
+    assert held.kept.hold is not None
+    assert held.fit is False
+    assert held.message.holds
+
+
+# --- what DRBD asks -----------------------------------------------------------------------------------------
+
+
+def test_a_silence_in_the_agents_first_seconds_is_no_answer() -> None:
+    asked = replace(PRIMARY, peer=SILENT, replica=ALONE, asked=True, sure_at=3.5)
+    assert decide(asked).answer is None
+    assert decide(asked).look_again == 3.5
+    assert decide(replace(asked, now=3.5)).answer is Answer.DEAD
+    assert decide(replace(asked, now=3.5, gateway=Gateway(True, None))).answer is None
+    assert decide(replace(asked, now=3.5, gateway=Gateway(True, False))).answer is None
+
+
+def test_a_standby_whose_peer_goes_on_without_it_outdates_its_data() -> None:
+    told = replace(RULES, replica=Evidence("Primary", "Connecting", "UpToDate"))
+    alone = replace(SECOND, replica=replace(ALONE, role="Secondary"), peer=told)
+    assert decide(alone).act is Act.OUTDATE
+    assert not decide(alone).message.asks
+    assert decide(replace(alone, acting=True)).act is None
+    assert decide(replace(alone, peer=replace(told, stale=True))).act is None
+
+
+# --- any situation ------------------------------------------------------------------------------------------
+
+states = st.sampled_from(UnitState)
+lives = st.fixed_dictionaries(
+    {
+        name: st.builds(Life, states, failed=st.booleans(), streak=st.integers(0, 5), reason=st.just("fails"))
+        for name in PLAN.units
+        if name != "keepalived:master"
+    }
+)
+disks = st.sampled_from(["UpToDate", "Consistent", "Outdated", "Inconsistent", "Diskless", "Attaching"])
+words = st.sampled_from(["Connected", "Connecting", "StandAlone"])
+sides = st.sampled_from(["Primary", "Secondary"])
+replicas = st.none() | st.builds(
+    Replica, sides, words, sides, disks, disks, suspended=st.sampled_from(["", "fencing", "user"])
+)
+peers = st.none() | st.builds(
+    Peer,
+    st.just(str(HIGH)),
+    heard=st.booleans(),
+    vrrp=st.sampled_from(Vrrp),
+    role=st.none() | st.sampled_from(Role),
+    fit=st.booleans(),
+    near=st.booleans(),
+    holds=st.booleans(),
+    stale=st.booleans(),
+    asks=st.booleans(),
+    has_volume=st.booleans(),
+    replica=st.none() | st.builds(Evidence, sides, words, disks),
+)
+gateways = st.sampled_from([Gateway(), Gateway(True, None), Gateway(True, True), Gateway(True, False, True)])
+situations = st.builds(
+    Situation,
+    st.sampled_from([PLAN, replace(PLAN, keepalived=None), Plan({})]),
+    wish=st.builds(Wish, st.booleans(), switchover=st.sampled_from(["", "on purpose"])),
+    lives=lives,
+    units=st.just(PLAN.units),
+    vrrp=st.sampled_from(Vrrp),
+    vip_here=st.none() | st.booleans(),
+    peer=peers,
+    gateway=gateways,
+    replica=replicas,
+    asked=st.booleans(),
+    acting=st.booleans(),
+    sure_at=st.sampled_from([0.0, 3.5]),
+    kept=st.builds(Kept, role=st.none() | st.sampled_from(Role), abandoned=st.sampled_from(["", ISOLATED])),
+)
+
+
+@given(situations)
+def test_whatever_is_seen_something_is_decided_and_no_word_of_it_is_false(seen: Situation) -> None:
+    decision = decide(seen)
+    lives = decision.facts.lives
+    left = {name for name in master_units(seen.plan, {}) if name in lives and lives[name].state not in DOWN}
+    if decision.role is Role.BACKUP and seen.kept.role is not Role.BACKUP:
+        assert not left
+    if decision.role is Role.MASTER and seen.kept.role is not Role.MASTER:
+        taken = [name for name, unit in seen.plan.units.items() if unit.kind in TAKES_THE_ROLE]
+        assert all(lives[name].state is UnitState.RUNNING for name in taken)
+    if decision.fit is False:
+        assert not left
+    if decision.kept.release or decision.kept.hold:
+        started = {step.name for step in decision.steps if isinstance(step, Start)}
+        assert not started & master_units(seen.plan, {})
+    assert not (decision.message.fit and seen.gateway.reached is False)
+
+
+@given(situations)
+def test_the_same_once_more_changes_nothing(seen: Situation) -> None:
+    """Level-triggered: what was decided and done is not decided again."""
+    first = decide(seen)
+    again = decide(replace(seen, acting=seen.acting or first.act is not None, kept=first.kept))
+    if first.steps or first.renewed:
+        return
+    assert again.steps == ()
+    assert (again.act, again.role, again.fit) == (None, first.role, first.fit)
+    assert (again.kept.release, again.kept.hold) == (first.kept.release, first.kept.hold)
