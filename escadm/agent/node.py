@@ -219,6 +219,7 @@ class Node:
             vrrp=self.vrrp,
             vip_here=self._vip_here(),
             peer=self.peer,
+            heard_at=self.link.heard_at if self.link else None,
             gateway=Gateway(gateway.is_asked, gateway.reached, gateway.gone),
             replica=self.replica,
             asked=self.asked > 0,
@@ -279,6 +280,9 @@ class Node:
         kept = decision.kept
         if kept.hold != before.hold:
             log.warning("held back: %s", kept.hold.reason) if kept.hold else log.info("no longer held back")
+        if (kept.waits_since is None) is not (before.waits_since is None):
+            begins = kept.waits_since is not None
+            log.info("waits until the peer has left the role") if begins else log.info("the peer has left the role")
         if kept.release and not before.release and before.role is Role.MASTER:
             self._begin_change(Role.FAULT, kept.release)
         if kept.role is not before.role:

@@ -51,6 +51,11 @@ class PeerLinks:
         ]
         self.peer = self._links[0].peer
 
+    @property
+    def heard_at(self) -> float | None:
+        """When the last datagram came, by the loop's clock; None before the first."""
+        return max((link.heard_at for link in self._links if link.heard_at is not None), default=None)
+
     async def open(self) -> None:
         await asyncio.gather(*(link.open() for link in self._links))
 
@@ -103,6 +108,7 @@ class PeerLink(asyncio.DatagramProtocol):
         self._closed = False
         self._trouble = ""  # what the log has already
         self.peer = Peer(str(self._address))
+        self.heard_at: float | None = None
 
     async def open(self) -> None:
         """Bind to this node's own address; where that is not there (yet), try again until it is."""
@@ -149,6 +155,7 @@ class PeerLink(asyncio.DatagramProtocol):
             self._warn(f"not understood, from the peer {self._address}", f": {data[:80]!r}")
             return
         self._trouble = ""
+        self.heard_at = self._loop.time()
         if self._lost is not None:
             self._lost.cancel()
         self._lost = self._loop.call_later(self._interval * LOST_AFTER, self._silence)
@@ -212,6 +219,7 @@ def parse(data: bytes, address: str) -> Peer | None:
             gateway=gateway if isinstance(gateway, bool) else None,
             has_volume=told.get("has_volume") is not False,
             asks=told.get("asks") is True,
+            runs=told.get("runs") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -22,16 +22,23 @@ from escadm.core.fencing import (
     waits,
 )
 from escadm.core.health import Facts, judge
-from escadm.core.lifecycle import Event, Life, Limits, transition
+from escadm.core.lifecycle import KILL_TIMEOUT, Event, Life, Limits, transition
 from escadm.core.peer import LONGEST_REASON, MOST_REASONS, Message, pairing_of
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.replication import Gate, Replica, why_unfit
-from escadm.core.role import gives_up, is_drained, reached, why_peer_lacks_data
+from escadm.core.role import gives_up, is_drained, master_units, reached, why_peer_lacks_data
 from escadm.core.situation import Kept, Situation
 from escadm.core.types import PROMOTION, Kind, Role, Start, Step, UnitState, Verdict, Vrrp
 
 HOLDS_AFTER = 4.0
 """Seconds: a peer that is just leaving its role says so in less."""
+
+
+FRESH = 1.9
+"""Intervals between adverts: a peer that was heard within them lives. One that has just died is not waited for: VRRP
+gives its role away three intervals after its last advert, and so two after its last datagram at the earliest."""
+LONGEST_WAIT = 120.0
+"""Seconds: nobody waits longer for a peer that does not come to the end of its stop."""
 
 
 class Act(StrEnum):
@@ -80,7 +87,7 @@ def decide(seen: Situation) -> Decision:
         abandoned, renewed = "", frozenset({"drbd"})  # it lost its disk on purpose, and gets it back
     kept = replace(seen.kept, hold=held, candidate=candidate, abandoned=abandoned)
     judged = replace(seen, kept=kept, stale=seen.stale | renewed, acting=seen.acting or act is not None)
-    kept = replace(kept, release=gives_role_up(judged))
+    kept = replace(kept, release=gives_role_up(judged), waits_since=waits_for_peer(judged))
     judged = replace(judged, kept=kept)
     steps = tuple(reconcile(seen.plan, judged.live(), intent_of(judged)))
     return _outward(once_taken(judged, steps), steps, renewed, act, why)
@@ -103,7 +110,7 @@ def _outward(seen: Situation, steps: tuple[Step, ...], renewed: frozenset[str], 
         goal=wanted,
         role=role,
         fit=fitness(seen, drained=drained),
-        message=message_of(seen, settled=settled),
+        message=message_of(seen, settled=settled, drained=drained),
         facts=facts,
         verdict=judge(facts),
         act=act,
@@ -121,7 +128,7 @@ def _outward(seen: Situation, steps: tuple[Step, ...], renewed: frozenset[str], 
 
 def intent_of(seen: Situation) -> Intent:
     """What the reconciler goes by: the role counts while keepalived gives it and nothing takes it away."""
-    master = seen.vrrp is Vrrp.MASTER and not seen.kept.release and not seen.kept.hold
+    master = seen.vrrp is Vrrp.MASTER and not seen.kept.release and not seen.kept.hold and not is_waiting(seen)
     return Intent(seen.wish.active, master, seen.wish.down, seen.wish.up, seen.absent)
 
 
@@ -220,6 +227,39 @@ def holds_back(seen: Situation) -> tuple[Hold | None, tuple[Hold, float] | None]
     return (None if seen.now - candidate[1] < HOLDS_AFTER else found), candidate
 
 
+def waits_for_peer(seen: Situation) -> float | None:
+    """Since when this node, which VRRP has given the role, has waited for a peer that still runs something of the
+    primary; None where there is nothing to wait for.
+
+    Two sets of services would run otherwise for as long as the peer takes to stop its own. The peer says so itself and
+    lives: it was heard within FRESH intervals. What runs here already is not touched.
+    """
+    peer, begun = seen.peer, seen.kept.waits_since
+    takes = seen.vrrp is Vrrp.MASTER and seen.kept.role is not Role.MASTER and is_drained(seen.plan, seen.live())
+    if not takes or peer is None or not peer.heard or not peer.runs or peer.stale:
+        return None
+    return seen.now if begun is None else begun
+
+
+def is_waiting(seen: Situation) -> bool:
+    """Whether the role is not taken yet, for the peer's sake."""
+    since = seen.kept.waits_since
+    return since is not None and seen.now < min(since + longest_wait(seen), _heard_until(seen))
+
+
+def longest_wait(seen: Situation) -> float:
+    """Seconds that the peer may take to stop what belongs to the primary, one after the other."""
+    names = master_units(seen.plan, {})
+    return min(LONGEST_WAIT, sum(seen.plan.units[name].stop_timeout + KILL_TIMEOUT for name in names))
+
+
+def _heard_until(seen: Situation) -> float:
+    spec = seen.plan.keepalived
+    if spec is None or seen.heard_at is None:
+        return seen.now
+    return seen.heard_at + FRESH * spec.advert_interval
+
+
 # --- the data: what DRBD is told, what is done ------------------------------------------------------------
 
 
@@ -284,7 +324,7 @@ def is_held_by_vrrp(seen: Situation) -> bool:
     return seen.kept.hold is not None and seen.kept.hold.by_vrrp
 
 
-def message_of(seen: Situation, *, settled: bool) -> Message:
+def message_of(seen: Situation, *, settled: bool, drained: bool) -> Message:
     """What the peer is told."""
     kept = seen.kept
     return Message(
@@ -296,6 +336,7 @@ def message_of(seen: Situation, *, settled: bool) -> Message:
         has_volume=seen.state("drbd") not in DOWN,
         asks=asks_for_peer(seen),
         settled=settled,
+        runs=not drained,
         reasons=tuple(_reasons(seen)),
         pairing=pairing_of(seen.plan),
         replica=evidence_of(seen.replica, kept.role_since) if seen.replica else None,
@@ -323,12 +364,21 @@ def facts_of(seen: Situation) -> Facts:
         peer=seen.peer,
         vip_here=seen.vip_here,
         release=kept.release,
-        held=kept.hold.reason if kept.hold else "",
+        held=why_held(seen),
         gateway=seen.gateway.reached,
         replica=seen.replica,
         unfit=unfit_data(seen),
         pairing=pairing_of(seen.plan),
     )
+
+
+def why_held(seen: Situation) -> str:
+    """Why this node does not take the role, as a sentence; empty when it may."""
+    if seen.kept.hold is not None:
+        return seen.kept.hold.reason
+    if seen.peer is not None and is_waiting(seen):
+        return f"waits until the peer {seen.peer.address} has stopped its services"
+    return ""
 
 
 def look_again(seen: Situation) -> float | None:
@@ -338,4 +388,6 @@ def look_again(seen: Situation) -> float | None:
         due.append(seen.kept.candidate[1] + HOLDS_AFTER)
     if seen.asked and seen.now < seen.sure_at:
         due.append(seen.sure_at)
+    if seen.kept.waits_since is not None and is_waiting(seen):
+        due.append(min(seen.kept.waits_since + longest_wait(seen), _heard_until(seen)))
     return min(due, default=None)

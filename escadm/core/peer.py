@@ -28,6 +28,7 @@ class Message:
     has_volume: bool = False
     asks: bool = False
     settled: bool = False
+    runs: bool = False
     reasons: tuple[str, ...] = ()
     pairing: Mapping[str, str] = field(default_factory=dict)
     replica: Evidence | None = None
@@ -44,6 +45,7 @@ def encode(message: Message) -> dict[str, object]:
         "has_volume": message.has_volume,
         "asks": message.asks,
         "settled": message.settled,
+        "runs": message.runs,
         "reasons": list(message.reasons),
         "pairing": dict(message.pairing),
         "replica": encode_evidence(message.replica) if message.replica else None,

@@ -26,7 +26,7 @@ class Peer:
     ``near``: it is heard on the path that VRRP takes. ``holds``: it keeps out of the election only because it knows
     of a primary. ``gateway``: whether it can reach one, None where it has none. ``has_volume``: DRBD is up there.
     ``asks``: it is about to go on without this node's copy, and wants that outdated. ``stale``: this node's DRBD has
-    seen more of it since it said this.
+    seen more of it since it said this. ``runs``: something of the primary is left there.
     """
 
     address: str
@@ -44,6 +44,7 @@ class Peer:
     has_volume: bool = True
     asks: bool = False
     stale: bool = False
+    runs: bool = False
 
     @property
     def able(self) -> bool:

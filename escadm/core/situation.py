@@ -45,7 +45,7 @@ class Kept:
 
     ``release``: why this node gives the role up. ``hold``: why it must not take it. ``candidate``: what will hold it
     back once it has lasted, and since when that is so. ``abandoned``: why waiting writes were given up, until the role
-    is gone as well.
+    is gone as well. ``waits_since``: since when it has waited for its peer to leave the role, None when it need not.
     """
 
     role: Role | None = None
@@ -54,6 +54,7 @@ class Kept:
     hold: Hold | None = None
     candidate: tuple[Hold, float] | None = None
     abandoned: str = ""
+    waits_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Situation:
     must go round. ``absent``: units that are not installed. ``vrrp``: keepalived's last word. ``asked``: DRBD waits to
     be told what has become of the peer. ``acting``: the data is being declared outdated, or writes given up, just now.
     ``sure_at``: until then a peer's silence says nothing, the agent has only begun to listen. ``vip_here`` None = there
-    is none, or it cannot be looked at.
+    is none, or it cannot be looked at. ``heard_at``: when the peer was heard last.
     """
 
     plan: Plan
@@ -78,6 +79,7 @@ class Situation:
     vrrp: Vrrp = Vrrp.UNKNOWN
     vip_here: bool | None = None
     peer: Peer | None = None
+    heard_at: float | None = None
     gateway: Gateway = Gateway()
     replica: Replica | None = None
     asked: bool = False

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escadm.core.decide import HOLDS_AFTER, Act, Decision, decide
+from escadm.core.decide import FRESH, HOLDS_AFTER, Act, Decision, decide, longest_wait
 from escadm.core.evidence import Evidence
 from escadm.core.fencing import ISOLATED, NO_GATEWAY, Answer
 from escadm.core.lifecycle import Life
@@ -215,6 +215,51 @@ def test_a_standby_that_vrrp_made_primary_beside_one_that_it_hears_is_held_back(
     assert held.message.holds
 
 
+# --- a peer that has not left the role yet ------------------------------------------------------------------
+
+LEAVING = Peer(str(HIGH), heard=True, near=True, vrrp=Vrrp.STOP, role=Role.MASTER, runs=True)
+GIVEN = replace(SECOND, vrrp=Vrrp.MASTER, peer=LEAVING, now=100.0, heard_at=99.5)
+
+
+def test_a_node_that_gains_the_role_waits_until_its_peer_has_stopped_its_services() -> None:
+    first = decide(GIVEN)
+    assert first.steps == ()
+    assert first.kept.waits_since == 100.0
+    assert first.look_again == 99.5 + FRESH
+    assert first.verdict.text == f"ESC Backup Degraded: waits until the peer {HIGH} has stopped its services"
+    still = replace(GIVEN, now=110.0, heard_at=109.9, kept=first.kept)
+    assert decide(still).steps == ()
+    gone = decide(replace(still, peer=replace(LEAVING, role=Role.FAULT, runs=False)))
+    assert gone.steps == (Start("drbd:master"),)
+    assert gone.kept.waits_since is None
+
+
+def test_it_does_not_wait_for_a_peer_that_may_be_dead() -> None:
+    """Power cut: the last datagram is two intervals old, at least, when VRRP gives the role away."""
+    assert decide(replace(GIVEN, heard_at=98.0)).steps == (Start("drbd:master"),)
+    assert decide(replace(GIVEN, now=102.0, kept=decide(GIVEN).kept)).steps == (Start("drbd:master"),)
+    assert decide(replace(GIVEN, peer=SILENT)).steps == (Start("drbd:master"),)
+
+
+def test_nor_for_ever_for_one_that_does_not_come_to_its_end() -> None:
+    begun = decide(GIVEN).kept
+    late = GIVEN.now + longest_wait(GIVEN)
+    assert decide(replace(GIVEN, now=late - 0.1, heard_at=late, kept=begun)).steps == ()
+    assert decide(replace(GIVEN, now=late, heard_at=late, kept=begun)).steps == (Start("drbd:master"),)
+
+
+def test_what_runs_already_is_not_stopped_for_a_peer_that_runs_as_well() -> None:
+    assert decide(replace(PRIMARY, peer=LEAVING, heard_at=0.0)).steps == ()
+    taking = {**BELOW, "drbd:master": Life(UnitState.STARTING)}
+    assert not any(isinstance(step, Stop) for step in decide(replace(GIVEN, lives=taking)).steps)
+
+
+def test_the_peer_is_told_whether_something_of_the_primary_is_left() -> None:
+    assert decide(PRIMARY).message.runs
+    assert not decide(SECOND).message.runs
+    assert decide(replace(PRIMARY, vrrp=Vrrp.STOP)).message.runs
+
+
 # --- what DRBD asks -----------------------------------------------------------------------------------------
 
 
@@ -263,6 +308,7 @@ peers = st.none() | st.builds(
     holds=st.booleans(),
     stale=st.booleans(),
     asks=st.booleans(),
+    runs=st.booleans(),
     has_volume=st.booleans(),
     replica=st.none() | st.builds(Evidence, sides, words, disks),
 )
@@ -276,12 +322,18 @@ situations = st.builds(
     vrrp=st.sampled_from(Vrrp),
     vip_here=st.none() | st.booleans(),
     peer=peers,
+    heard_at=st.sampled_from([None, 0.0, 5.0]),
     gateway=gateways,
     replica=replicas,
     asked=st.booleans(),
     acting=st.booleans(),
     sure_at=st.sampled_from([0.0, 3.5]),
-    kept=st.builds(Kept, role=st.none() | st.sampled_from(Role), abandoned=st.sampled_from(["", ISOLATED])),
+    kept=st.builds(
+        Kept,
+        role=st.none() | st.sampled_from(Role),
+        abandoned=st.sampled_from(["", ISOLATED]),
+        waits_since=st.sampled_from([None, -1000.0, 0.0]),
+    ),
 )
 
 
