@@ -40,6 +40,7 @@ def adopt(node: Node, memory: Memory) -> None:
         _try(node, remembered)
     _adopt_strays(node, memory)
     _adopt_unwritten(node)
+    _adopt_ground(node)
     _learn_role(node)
 
 
@@ -180,6 +181,19 @@ def _adopt_unwritten(node: Node) -> None:
             log.warning("%s: found up, not written down by the last agent", unit.name)
             if unit.kind is Kind.DRBD:
                 _begin_syncs()
+            now = asyncio.get_running_loop().time()
+            _try(node, remember(unit, Life(UnitState.RUNNING, now), None, stale=False))
+
+
+def _adopt_ground(node: Node) -> None:
+    """Groups and local folders, of which the machine shows nothing: they are up where something stands on them."""
+    for unit in reversed(list(node.plan.units.values())):
+        life = node.stage.lives.get(unit.name, Life())
+        local = isinstance(unit.spec, FilesystemSpec) and unit.spec.device is None
+        if life.state is not UnitState.STOPPED or not (local or unit.kind is Kind.GROUP):
+            continue
+        above = (name for name, other in node.plan.units.items() if unit.name in other.needs)
+        if any(node.state(name) in UP for name in above):
             now = asyncio.get_running_loop().time()
             _try(node, remember(unit, Life(UnitState.RUNNING, now), None, stale=False))
 

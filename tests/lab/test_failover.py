@@ -116,6 +116,23 @@ def test_agent_killed_on_the_primary(lab: Lab) -> None:
     assert len(events(standby, "role change")) == changes
 
 
+def test_agent_killed_and_its_memory_lost(lab: Lab) -> None:
+    """What runs is found by its marks, and the rest by looking: nothing is started anew."""
+    primary, standby = wait_healthy(lab)
+    before = {each["name"]: each["pgid"] for each in primary.status()["resources"]}
+    count = len(events(primary, "keepalived runs already; this node is MASTER"))
+    changes = len(events(standby, "role change"))
+    lab.fault("agent-hang", primary.name)
+    primary.exec(["rm", "/run/escadm/state.json"])
+    lab.fault("agent-kill", primary.name)
+    lab.wait_for(
+        lambda: len(events(primary, "keepalived runs already; this node is MASTER")) > count, PATIENCE, "adoption"
+    )
+    assert wait_healthy(lab) == (primary, standby)
+    assert {each["name"]: each["pgid"] for each in primary.status()["resources"]} == before
+    assert len(events(standby, "role change")) == changes
+
+
 def test_agent_hangs(lab: Lab) -> None:
     primary, _ = wait_healthy(lab)
     lab.fault("agent-hang", primary.name)
