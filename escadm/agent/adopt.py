@@ -22,9 +22,9 @@ from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
-from escadm.system.process import ProcessId, identify, is_alive, leaders
+from escadm.system.process import ProcessId, identify, is_alive
+from escadm.system.processes import look
 from escadm.system.replication import allow_syncs, read_replica
-from escadm.system.scope import units_in_scopes
 from escadm.system.systemd import is_booted, state
 
 UP = (UnitState.STARTING, UnitState.RUNNING)
@@ -47,9 +47,10 @@ def adopt(node: Node, memory: Memory) -> None:
 def _adopt_strays(node: Node, memory: Memory) -> None:
     """Services that nobody wrote down: known by their marks, or by their scopes alone."""
     known = {name for name, unit in memory.units.items() if _is_the_one(unit)}
-    scoped = units_in_scopes() if node.paths.is_host else {}
+    seen = look(scoped=node.paths.is_host)
+    scoped = seen.scopes
     unwritten = {pid: name for name, pids in scoped.items() if name not in memory.units for pid in pids}
-    found = leaders(mark_prefix(node.paths), unwritten)
+    found = seen.leaders(mark_prefix(node.paths), unwritten)
     for name, leader in found.items():
         if name not in known:
             level = INFO if ":" in name else WARNING  # what only asks or watches is never written down

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from escadm.agent.driver import Driver, Filesystem, Mark, Post, Unsupported
+from escadm.agent.looks import Looks
 from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.replication import Drbd, MayPromote, Promotion
 from escadm.agent.service import Service
@@ -21,6 +22,7 @@ class DriverMaker:
     """What the drivers of a node work with; called with a unit, it gives the driver for one incarnation of that."""
 
     paths: Paths
+    looks: Looks
     feed: RoleFeed
     replicas: ReplicaFeed
     gate: MayPromote
@@ -29,9 +31,9 @@ class DriverMaker:
     def __call__(self, unit: Unit, post: Post) -> Driver:
         match unit.spec, unit.kind:
             case KeepalivedSpec() as spec, _:
-                driver: Driver = Keepalived(unit, spec, post, self.paths, self.feed)
+                driver: Driver = Keepalived(unit, spec, post, self.paths, self.looks, feed=self.feed)
             case ProcessSpec() as spec, _:
-                driver = Service(unit, spec, post, self.paths)
+                driver = Service(unit, spec, post, self.paths, self.looks)
             case FilesystemSpec() as spec, _:
                 driver = Filesystem(unit, spec, post, self.paths)
             case _, Kind.GROUP:
@@ -41,7 +43,7 @@ class DriverMaker:
             case _, Kind.PROMOTION:
                 driver = Promotion(unit, post, self.replicas, self.gate)
             case SystemdSpec() as spec, _ if is_booted(self.paths):
-                driver = SystemdUnit(unit, spec, post, self.paths, self.wake)
+                driver = SystemdUnit(unit, spec, post, self.paths, self.looks, wake=self.wake)
             case _:
                 driver = Unsupported(post, "is a systemd unit, and systemd does not run here: give it a command")
         return driver

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from escadm.core.lifecycle import Life
@@ -18,7 +18,7 @@ from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChang
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.alive import boot_id
-from escadm.system.files import write_atomically
+from escadm.system.files import OwnFile
 from escadm.system.process import ProcessId
 
 log = get(__name__)
@@ -115,10 +115,44 @@ def restore_unit(memory: UnitMemory, planned: Unit | None) -> tuple[Unit, bool]:
     return Unit(memory.name, memory.kind, memory.needs, spec, stop_timeout=memory.stop_timeout), True
 
 
-def save(memory: Memory, paths: Paths) -> None:
-    """Write it down, readable for root alone."""
-    document = {"schema": 1, "boot": boot_id(), **asdict(memory)}
-    write_atomically(paths.state, json.dumps(document, indent=1), 0o600)
+class Notes:
+    """What this agent writes down. A unit is described anew only where something of it has changed."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._file = OwnFile(paths.state, 0o600)
+        self._units: dict[str, tuple[Unit, UnitMemory]] = {}
+        self._words: dict[str, tuple[UnitMemory, str]] = {}
+
+    def unit(self, unit: Unit, life: Life, leader: ProcessId | None, *, stale: bool) -> UnitMemory:
+        """The unit in the form that is written down: the same value for as long as it is the same."""
+        before, known = self._units.get(unit.name, (None, None))
+        if known is None or before is not unit:
+            known = remember(unit, life, leader, stale=stale)
+        elif known.life is not life or known.leader is not leader or known.stale is not stale:
+            known = replace(known, life=life, leader=leader, stale=stale)
+        self._units[unit.name] = unit, known
+        return known
+
+    def save(self, memory: Memory) -> None:
+        """Write it down, readable for root alone."""
+        self._file.put(memory, lambda: self._document(memory))
+
+    def _document(self, memory: Memory) -> str:
+        node = asdict(replace(memory, units={}))
+        del node["units"]
+        self._words = {name: self._word(name, unit) for name, unit in memory.units.items()}
+        units = ",\n".join(f"{json.dumps(name)}: {words}" for name, (_, words) in self._words.items())
+        head = json.dumps({"schema": 1, "boot": boot_id(), **node})
+        return f'{head[:-1]}, "units": {{\n{units}}}}}\n'
+
+    def _word(self, name: str, unit: UnitMemory) -> tuple[UnitMemory, str]:
+        known = self._words.get(name)
+        return known if known is not None and known[0] is unit else (unit, json.dumps(_plain(unit), default=_plain))
+
+
+def _plain(value: UnitMemory | Life | ProcessId) -> dict[str, object]:
+    """It as its fields; what they hold is left as it is."""
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def load(paths: Paths) -> Memory:

@@ -14,10 +14,11 @@ from escadm.agent.data_acts import DataActs
 from escadm.agent.driver import Driver, Post
 from escadm.agent.gateway import GatewayFeed
 from escadm.agent.journal import Journal, iso
+from escadm.agent.looks import Looks
 from escadm.agent.make import DriverMaker
-from escadm.agent.memory import Memory, remember, save
+from escadm.agent.memory import Memory, Notes
 from escadm.agent.peer import PeerLinks, heartbeat_interval
-from escadm.agent.publish import picture, publish, publish_end, publish_role
+from escadm.agent.publish import Board, picture, publish_role
 from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
@@ -69,11 +70,14 @@ class Node:
         self.replicas = ReplicaFeed(self._on_replica)
         self.replica: Replica | None = None
         self.acts = DataActs(self.replicas, lambda: self.replica, self.until, self.wake)
+        self.looks = Looks(scoped=paths.is_host)
         self.stage = Stage(self.make_driver, self._on_change)
         self.since: dict[str, str] = {}
+        self.notes = Notes(paths)
+        self.board = Board(paths)
         self.told_fit: bool | None = None  # the fitness that is on disk, as far as this agent wrote it
         self._written: Role | None = None  # likewise the role
-        self._drivers = DriverMaker(paths, self.feed, self.replicas, self._gate, self.wake)
+        self._drivers = DriverMaker(paths, self.looks, self.feed, self.replicas, self._gate, self.wake)
         self.absent: frozenset[str] = frozenset()
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._loop = asyncio.get_running_loop()
@@ -82,6 +86,8 @@ class Node:
         self._sure_at = 0.0
         self._decision: Decision | None = None
         self.has_decided = False  # in the last turn
+        self._rests_until = 0.0
+        self._steps_left = False
         self._attempts = Attempts(self.wake)
         self.take_plan(plan)
 
@@ -102,10 +108,10 @@ class Node:
         self.wake()
 
     def wake(self) -> None:
-        """Look again, soon; many calls make one turn."""
+        """Look again, soon; many calls make one turn, and turns take no more than half of the loop's time."""
         if not self._due:
             self._due = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_at(self._rests_until, self._turn)
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait until ``true()`` holds at the end of a turn; an error in it is raised here."""
@@ -160,7 +166,7 @@ class Node:
         if self.plan.is_pair:
             self._attempts.make("write the role", lambda: publish_role(Role.FAULT, self.paths))
         self._attempts.make("forget", lambda: self.paths.state.unlink(missing_ok=True))
-        self._attempts.make("publish the end", lambda: publish_end(self.paths, tuple(self.history)))
+        self._attempts.make("publish the end", lambda: self.board.end(tuple(self.history)))
 
     # --- events ---
 
@@ -241,10 +247,15 @@ class Node:
         self._due = False
         if self._over:
             return
+        began = self._loop.time()
         self.has_decided = self._attempts.make("decide", self._decide)
         if self.has_decided:
             self._carry_out(self.decision)
         self._waiting = [pair for pair in self._waiting if not is_answered(*pair)]
+        if self._steps_left:
+            self.wake()
+        else:
+            self._rests_until = 2 * self._loop.time() - began
 
     def _decide(self) -> None:
         before, self._decision = self.kept, decide(self.situation())
@@ -272,8 +283,7 @@ class Node:
 
     def _take_steps(self, decision: Decision) -> None:
         self.stage.stale |= decision.renewed
-        for step in decision.steps:
-            self.stage.take(step, self.plan)
+        self._steps_left = not self.stage.take_all(decision.steps, self.plan)
 
     def _tell_change(self, before: Kept, decision: Decision) -> None:
         """What is new about the role, for the log and the history; before any step of it is taken."""
@@ -329,20 +339,20 @@ class Node:
             role_since=decision.kept.role_since,
             history=tuple(self.history),
         )
-        publish(shown, self.paths)
+        self.board.publish(shown)
 
     def remember(self) -> None:
         """Write down what the next agent has to know."""
         stage = self.stage
         leaders = {name: driver.leader for name, driver in stage.drivers.items()}
         units = {
-            name: remember(stage.units[name], life, leaders.get(name), stale=name in stage.stale)
+            name: self.notes.unit(stage.units[name], life, leaders.get(name), stale=name in stage.stale)
             for name, life in stage.lives.items()
         }
         active = self.active if self.wish is None else self.wish
         down, up = tuple(sorted(self.down)), tuple(sorted(self.up))
         kept, history = self.kept, tuple(self.history)
-        save(Memory(active, down, up, kept.role, kept.role_since, units, history, kept.abandoned), self.paths)
+        self.notes.save(Memory(active, down, up, kept.role, kept.role_since, units, history, kept.abandoned))
 
     # --- the peer ---
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from escadm.agent.node import Node
-from escadm.core.graph import below
+from escadm.core.graph import above, below
 from escadm.core.health import describe_unit
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import WAITING
@@ -93,13 +93,12 @@ class Patience:
     def _is_tried(self, scope: frozenset[str]) -> bool:
         """Whether every unit that should be up is, or has failed, or stands on one that has."""
         node = self._node
-        needs = needs_of(self._node.plan)
-        for name in node.goal & scope:
-            state = node.state(name)
-            fine = state is UnitState.RUNNING or state in WAITING or node.plan.units[name].kind is Kind.CONDITION
-            if not fine and not any(node.state(lower) in WAITING for lower in below(needs, [name])):
-                return False
-        return True
+        waiting = [name for name in node.plan.units if node.state(name) in WAITING]
+        held = above(needs_of(node.plan), waiting)
+        return all(
+            node.state(name) is UnitState.RUNNING or name in held or node.plan.units[name].kind is Kind.CONDITION
+            for name in node.goal & scope
+        )
 
     def _election(self) -> Callable[[], bool]:
         """A question answered yes once VRRP has decided, or has had as long as that may take."""

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Coroutine
 
 from escadm.agent.driver import Post
+from escadm.agent.looks import Looks
 from escadm.core.lifecycle import Event
 from escadm.core.types import Exec, Http, ProcessSpec, Tcp, Unit
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.probe import probe
-from escadm.system.process import kill, members, service_environment
+from escadm.system.process import kill, service_environment
+from escadm.system.processes import Processes
 from escadm.system.secrets import hidden, read, with_secrets
 
 FIRST_PAUSE = 0.02
@@ -55,13 +57,14 @@ class Tasks:
 class Probing:
     """The questions to one incarnation of a unit. ``spec`` says as whom, and where, a command asks."""
 
-    def __init__(self, unit: Unit, spec: ProcessSpec, post: Post, paths: Paths) -> None:
+    def __init__(self, unit: Unit, spec: ProcessSpec, post: Post, paths: Paths, looks: Looks) -> None:
         self.doubt = ""
         self.asking = 0  # probes under way
         self._unit = unit
         self._spec = spec
         self._post = post
         self._paths = paths
+        self._looks = looks
         self._mark = f"{mark_prefix(paths)}{unit.name}:check"
 
     async def until_good(self, wanted: Tcp | Http | Exec) -> None:
@@ -87,7 +90,10 @@ class Probing:
     def silence(self) -> None:
         """A command that still asks must not hold what the unit used."""
         if self.asking:
-            kill(members(self._mark, None))
+            self._looks.ask(self._end_questions)
+
+    def _end_questions(self, seen: Processes) -> None:
+        kill(seen.members(self._mark, None))
 
     async def _ask(self, wanted: Tcp | Http | Exec) -> str | None:
         self.asking += 1

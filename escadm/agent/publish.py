@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from escadm.core.evidence import Replication
-from escadm.core.health import Facts, describe_unit, is_of_concern, volume
+from escadm.core.health import Facts, describe_unit, missed, volume
 from escadm.core.snapshot import encode
 from escadm.core.types import Health, Kind, ResourceStatus, Role, RoleChange, Snapshot, Verdict
 from escadm.errors import EscadmError
 from escadm.paths import Paths
 from escadm.system.alive import identity
-from escadm.system.files import write_atomically
+from escadm.system.files import OwnFile, write_atomically
 
 HIDDEN = (Kind.CONDITION, Kind.PROMOTION)
 
@@ -29,8 +29,9 @@ def picture(
 ) -> Snapshot:
     """The snapshot of this moment; resources that nobody mentions and that are not installed are left out."""
     resources = []
+    unheeded = facts.intent.absent - missed(facts)
     for name, unit in facts.plan.units.items():
-        if unit.kind in HIDDEN or (name in facts.intent.absent and not is_of_concern(facts, unit)):
+        if unit.kind in HIDDEN or name in unheeded:
             continue
         state, detail = describe_unit(facts, unit)
         restarts = facts.life(name).restarts
@@ -50,20 +51,25 @@ def _replication(facts: Facts) -> Replication | None:
     return Replication(replica, facts.peer.replica if facts.peer else None) if replica else None
 
 
-def publish(snapshot: Snapshot, paths: Paths) -> None:
-    """Let everybody read it."""
-    try:
-        write_atomically(paths.status, json.dumps(encode(snapshot) | identity(), indent=1) + "\n", 0o644)
-    except (EscadmError, OSError):
-        with suppress(OSError):
-            paths.status.unlink()  # no word is better than one that is no longer true
-        raise
+class Board:
+    """The snapshot that everybody may read."""
 
+    def __init__(self, paths: Paths) -> None:
+        self._file = OwnFile(paths.status, 0o644)
 
-def publish_end(paths: Paths, history: tuple[RoleChange, ...]) -> None:
-    """The last word of an agent that ends in good order."""
-    verdict = Verdict(2, Health.UNHEALTHY, "ESC Stopped", ("the agent has been stopped",))
-    publish(Snapshot(verdict, history=history), paths)
+    def publish(self, snapshot: Snapshot) -> None:
+        """Let everybody read it."""
+        try:
+            self._file.put(snapshot, lambda: json.dumps(encode(snapshot) | identity()) + "\n")
+        except (EscadmError, OSError):
+            with suppress(OSError):
+                self._file.path.unlink()  # no word is better than one that is no longer true
+            raise
+
+    def end(self, history: tuple[RoleChange, ...]) -> None:
+        """The last word of an agent that ends in good order."""
+        verdict = Verdict(2, Health.UNHEALTHY, "ESC Stopped", ("the agent has been stopped",))
+        self.publish(Snapshot(verdict, history=history))
 
 
 def publish_role(role: Role, paths: Paths) -> None:

@@ -16,7 +16,7 @@ from escadm.core.types import UnitState
 from escadm.system.alive import write_beat
 from escadm.system.notify import tell_systemd, watchdog_limit
 
-INTERVAL = 1.0
+INTERVAL = 0.5
 MORE_TIME = 30.0
 
 
@@ -36,7 +36,7 @@ class Pulse:
         node.watchers.append(self._note)
 
     async def run(self) -> None:
-        """A beat after each completed turn, about once a second."""
+        """A beat after each completed turn, about twice a second."""
         attempts = Attempts(lambda: None)
         while True:
             await self._node.until(lambda: self._node.has_decided)

@@ -6,10 +6,12 @@ import asyncio
 import os
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from escadm.agent.driver import Post
+from escadm.agent.looks import Looks
 from escadm.agent.probing import Probing, Tasks, mark_prefix
 from escadm.core.lifecycle import Event
 from escadm.core.types import Alive, Notify, ProcessSpec, Unit
@@ -18,31 +20,42 @@ from escadm.paths import Paths
 from escadm.system.notify import is_ready, open_listener
 from escadm.system.process import (
     ProcessId,
-    group_of,
     is_alive,
     kill,
-    members,
     open_pidfd,
     outcome,
     send,
     signal_group,
     spawn,
 )
-from escadm.system.scope import Scope, is_launching, new_scope, pids_in_scopes, why_not_launched
+from escadm.system.processes import Processes
+from escadm.system.scope import Scope, is_launching, kill_scopes, new_scope, why_not_launched
 from escadm.system.secrets import read, with_secrets
 
 MOST_WATCHED = 64
 LAUNCH_PAUSE = 0.002
+LONGEST_LAUNCH_PAUSE = 0.05
 LAUNCH_LIMIT = 10.0
 """Seconds for systemd to make a scope. A start that takes longer has failed: a service that is not in a scope would end
 with the agent, and an init that does not answer is a reason to give the role up, not to go on beside it.
 """
 
+Whom = Callable[[Processes, ProcessId], bool]
+
+
+def everyone(_seen: Processes, _process: ProcessId) -> bool:
+    """Whoever is left."""
+    return True
+
 
 class Service:
-    """One incarnation of a process unit; see Driver for the contract of its verbs."""
+    """One incarnation of a process unit; see Driver for the contract of its verbs.
 
-    def __init__(self, unit: Unit, spec: ProcessSpec, post: Post, paths: Paths) -> None:
+    While the leader lives its pidfd is enough. What it leaves behind is found by a look at all processes, watched, and
+    looked for again when the last of that has ended: it is gone when a look finds nothing.
+    """
+
+    def __init__(self, unit: Unit, spec: ProcessSpec, post: Post, paths: Paths, looks: Looks) -> None:
         self.leader: ProcessId | None = None
         self._unit = unit
         self._spec = spec
@@ -50,12 +63,15 @@ class Service:
         self._paths = paths
         self._mark = mark_prefix(paths) + unit.name
         self._tasks = Tasks(unit.name, post)
-        self._probing = Probing(unit, spec, post, paths)
+        self._looks = looks
+        self._probing = Probing(unit, spec, post, paths, looks)
         self._child: subprocess.Popen[bytes] | None = None
         self._watched: set[int] = set()  # pids, each with a pidfd in the loop
         self._stopping = False
         self._killing = False
-        self._due = False  # a sweep is on its way
+        self._looking = False  # a sweep is on its way
+        self._to_ask: Whom | None = None  # who gets SIGTERM in the next sweep
+        self._found_nothing = False  # by the last look, which was not sure of it
         self._notified = asyncio.Event()
         self._listener: socket.socket | None = None
         self._scope: Scope | None = None
@@ -95,12 +111,15 @@ class Service:
         self._stopping = True
         if self.leader is not None:
             signal_group(self.leader, self._spec.stop_signal)
-        self._sweep()
+        if not self._watched:
+            self._ask(self._has_left_the_group)
 
     def kill(self) -> None:
         self._quiet()
         self._stopping = self._killing = True
-        self._sweep()
+        if self.leader is not None and self.leader.pid in self._watched:
+            signal_group(self.leader, "SIGKILL")
+        self._look()
 
     # --- starting ---
 
@@ -123,13 +142,14 @@ class Service:
         """Wait until the process has left systemd-run behind; end it if that takes too long."""
         leader = self.leader
         loop = asyncio.get_running_loop()
-        end = loop.time() + LAUNCH_LIMIT
+        end, pause = loop.time() + LAUNCH_LIMIT, LAUNCH_PAUSE
         while leader is not None and is_launching(leader.pid):
             if loop.time() > end:
                 self._unlaunched = f"cannot start: systemd made no scope within {LAUNCH_LIMIT:g} s"
                 send(leader, "SIGKILL")
                 return
-            await asyncio.sleep(LAUNCH_PAUSE)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_LAUNCH_PAUSE)  # systemd makes one scope after the other
         if leader is not None and is_alive(leader):
             self._launched.set()
 
@@ -172,47 +192,61 @@ class Service:
             code = self._child.poll() if self._child is not None else None
             self._quiet()
             self._post(Event.EXITED, self._why_it_ended(code))
-            if self._stopping:
-                self._ask_the_rest(process)
-        if self._stopping and not self._due:
-            self._due = True
-            asyncio.get_running_loop().call_soon(self._sweep)
+            self._to_ask = self._has_left_the_group
+        if self._stopping and not self._watched:
+            self._look()
 
-    def _ask_the_rest(self, leader: ProcessId) -> None:
-        """The stop signal went to the leader's group; what has left that was not asked to end yet."""
-        for process in self._members():
-            if group_of(process.pid) != leader.pid:
-                send(process, "SIGTERM")
+    def _has_left_the_group(self, seen: Processes, process: ProcessId) -> bool:
+        """The stop signal went to the leader's group; who has left that was not asked to end yet."""
+        return self.leader is None or seen.group_of(process) != self.leader.pid
 
     def _why_it_ended(self, code: int | None) -> str:
         if self._scope is not None and code and not (self._unlaunched or self._launched.is_set()):
             self._unlaunched = why_not_launched(self._spec.argv[0], code, self.output())
         return self._unlaunched or outcome(code)
 
-    def _sweep(self) -> None:
-        """GONE if nothing of the service is left; otherwise watch (or kill) what is.
+    # --- what is left ---
 
-        Of a service of a thousand processes a few are watched: with the last of them comes the next sweep.
+    def _ask(self, whom: Whom) -> None:
+        """Send SIGTERM to those of the service."""
+        self._to_ask = whom
+        self._look()
+
+    def _look(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._looks.ask(self._sweep)
+
+    def _sweep(self, seen: Processes) -> None:
+        """GONE if nothing of the service is left; otherwise ask or kill what is, and watch it.
+
+        A look that may have missed something counts when the next one finds nothing either.
         """
-        self._due = False
-        left = self._members()
-        if not left:
+        self._looking = False
+        left = seen.members(self._mark, self.leader, seen.scopes.get(self._unit.name, ()))
+        before, self._found_nothing = self._found_nothing, not left
+        if left:
+            self._end(left, seen)
+        elif seen.settled or before:
             self._stopping = False
             self._post(Event.GONE, "")
-            return
+        else:
+            self._look()
+
+    def _end(self, left: list[ProcessId], seen: Processes) -> None:
+        """Of a service of a thousand processes a few are watched: with the last of them comes the next sweep."""
         if self._killing:
+            if self._paths.is_host:
+                kill_scopes(self._unit.name)
             kill(left)
+        elif self._to_ask is not None:
+            for process in left:
+                if self._to_ask(seen, process):
+                    send(process, "SIGTERM")
+            self._to_ask = None
         for process in left:
             if process.pid not in self._watched and len(self._watched) < MOST_WATCHED:
                 self._watch(process)
-
-    def _members(self) -> list[ProcessId]:
-        also = pids_in_scopes(self._unit.name) if self._paths.is_host else ()
-        return members(self._mark, self.leader, also)
-
-    def _signal_members(self, name: str) -> None:
-        for process in self._members():
-            send(process, name)
 
     def _quiet(self) -> None:
         """No more probes, no more readiness."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from escadm.agent.driver import Driver, Post
 from escadm.core.lifecycle import Effect, Event, Life, Limits, transition
 from escadm.core.reconcile import Live
 from escadm.core.types import Kind, Plan, Step, Stop, Unit, UnitState
 from escadm.log import get
+
+AT_A_TIME = 0.02
+"""Seconds: a service takes more than a millisecond to start, and the loop has to hear the peer meanwhile."""
 
 log = get(__name__)
 
@@ -41,6 +44,15 @@ class Stage:
             for name, life in self.lives.items()
             if life.state is not UnitState.STOPPED
         }
+
+    def take_all(self, steps: Sequence[Step], plan: Plan) -> bool:
+        """Carry out steps for at most AT_A_TIME seconds, one at least; whether these were all."""
+        end = self._loop.time() + AT_A_TIME
+        for number, step in enumerate(steps, 1):
+            self.take(step, plan)
+            if self._loop.time() > end:
+                return number == len(steps)
+        return True
 
     def take(self, step: Step, plan: Plan) -> None:
         """Carry out one step of the reconciler."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from escadm.agent.driver import Post
+from escadm.agent.looks import Looks
 from escadm.agent.probing import Probing, Tasks, mark_prefix
 from escadm.core.lifecycle import KILL_TIMEOUT, Event
 from escadm.core.types import Alive, Notify, ProcessSpec, SystemdSpec, Unit
@@ -50,14 +51,16 @@ class SystemdUnit:
     that systemd stops after the agent and before the unit: at shutdown the agent stops the unit, when its turn comes.
     """
 
-    def __init__(self, unit: Unit, spec: SystemdSpec, post: Post, paths: Paths, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, unit: Unit, spec: SystemdSpec, post: Post, paths: Paths, looks: Looks, *, wake: Callable[[], None]
+    ) -> None:
         self.leader: ProcessId | None = None
         self._unit = unit
         self._systemd = spec.unit
         self._post = post
         self._paths = paths
         self._wake = wake  # it has another leader
-        self._probing = Probing(unit, ProcessSpec(()), post, paths)
+        self._probing = Probing(unit, ProcessSpec(()), post, paths, looks)
         self._tasks = Tasks(unit.name, post)
         self._endings = Tasks(unit.name, post)
         self._starting: asyncio.Future[None] | None = None

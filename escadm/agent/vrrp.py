@@ -18,7 +18,8 @@ import stat
 from collections.abc import Callable
 
 from escadm.agent.driver import Post
-from escadm.agent.service import Service
+from escadm.agent.looks import Looks
+from escadm.agent.service import Service, everyone
 from escadm.core.lifecycle import Event
 from escadm.core.types import VRRP_INSTANCE, KeepalivedSpec, ProcessSpec, Unit, Vrrp
 from escadm.errors import EscadmError
@@ -124,8 +125,10 @@ def write_fitness(paths: Paths, *, fit: bool) -> bool:
 class Keepalived(Service):
     """The keepalived process; ready with its first word about the instance."""
 
-    def __init__(self, unit: Unit, spec: KeepalivedSpec, post: Post, paths: Paths, feed: RoleFeed) -> None:
-        super().__init__(unit, ProcessSpec(command(paths.keepalived_conf, paths)), self._filter, paths)
+    def __init__(
+        self, unit: Unit, spec: KeepalivedSpec, post: Post, paths: Paths, looks: Looks, *, feed: RoleFeed
+    ) -> None:
+        super().__init__(unit, ProcessSpec(command(paths.keepalived_conf, paths)), self._filter, paths, looks)
         self._keepalived = spec
         self._feed = feed
         self._tell = post
@@ -154,8 +157,7 @@ class Keepalived(Service):
         if not self._stopping:
             self._quiet()
             self._stopping = True
-            self._signal_members("SIGTERM")
-            self._sweep()
+            self._ask(everyone)
         else:
             super().kill()
 

@@ -58,10 +58,11 @@ class Facts:
 def judge(facts: Facts) -> Verdict:
     """The verdict of the node. The gravest finding gives the line, all of them are in the reasons."""
     who = ROLE_NAMES[facts.role] if facts.role else "Node"
-    failed = _failures(facts) if facts.intent.active else ()
+    wanted = goal(facts.plan, facts.intent)
+    failed = _failures(facts, wanted) if facts.intent.active else ()
     degraded = _degradations(facts) if facts.intent.active else ("stopped by an administrator",)
     leaving = _leaving(facts)
-    starting = _starting(facts)
+    starting = _starting(facts, wanted)
     text = ""
     if failed:
         reasons = tuple(dict.fromkeys((*failed, *degraded)))
@@ -99,7 +100,7 @@ def _shown(facts: Facts) -> list[str]:
     return names + [name for name in facts.lives if name not in facts.plan.units and ":" not in name]
 
 
-def _failures(facts: Facts) -> tuple[str, ...]:
+def _failures(facts: Facts, wanted: frozenset[str]) -> tuple[str, ...]:
     found = [f"{name} {facts.life(name).reason}" for name in facts.plan.units if has_failed(facts, name)]
     stuck = (UnitState.STOPPING, UnitState.KILLING)
     found += [
@@ -107,7 +108,7 @@ def _failures(facts: Facts) -> tuple[str, ...]:
         for name, life in facts.lives.items()
         if life.state in stuck and life.reason and not life.again and not life.failed and not life.streak
     ]
-    found += [f"{name} {facts.life(name).reason}" for name in facts.plan.units if _holds_back(facts, name)]
+    found += [f"{name} {facts.life(name).reason}" for name in facts.plan.units if _holds_back(facts, name, wanted)]
     unfit = _unfit(facts)
     found += [unfit] if unfit and unfit not in found else []
     found += _split(facts)
@@ -135,7 +136,7 @@ def volume(facts: Facts) -> Replica | None:
     return facts.replica if up else None
 
 
-def _holds_back(facts: Facts, name: str) -> bool:
+def _holds_back(facts: Facts, name: str, wanted: frozenset[str]) -> bool:
     """Whether a unit that has no verdict, being kept up for ever, fails again and again below what should run.
 
     Without keepalived a node is no half of a pair, so it counts unless somebody has stopped it.
@@ -143,7 +144,6 @@ def _holds_back(facts: Facts, name: str) -> bool:
     life, own = facts.life(name), facts.plan.units[name]
     if not own.run_forever or life.streak < FAILURE_LIMIT or life.state is UnitState.RUNNING:
         return False
-    wanted = goal(facts.plan, facts.intent)
     return (own.kind is Kind.KEEPALIVED and name in wanted) or any(
         name in unit.needs and unit.kind is not Kind.GROUP and other in wanted
         for other, unit in facts.plan.units.items()
@@ -174,24 +174,28 @@ def _degradations(facts: Facts) -> tuple[str, ...]:
     if facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and facts.vip_here is False and facts.plan.keepalived:
         spec = facts.plan.keepalived
         found.append(f"the virtual address {spec.vip} is not on {spec.vip_interface}")
+    absent = missed(facts)
     for name, unit in facts.plan.units.items():
         life = facts.life(name)
         if name in facts.intent.down:
             found.append(f"{name} is stopped by hand")
-        elif name in facts.intent.absent and is_of_concern(facts, unit) and unit.startup:
+        elif name in absent and unit.startup:
             found.append(f"{name} is not installed")
         elif life.failed or (life.streak and life.state not in (UnitState.STOPPED, UnitState.RUNNING)):
             found.append(f"{name} {life.reason}")
     return tuple(found)
 
 
-def is_of_concern(facts: Facts, unit: Unit) -> bool:
-    """Whether it matters that the unit is not installed: somebody named it, or something installed stands on it."""
-    return unit.mentioned or any(
-        unit.name in other.needs and other.kind is not Kind.GROUP and other.name not in facts.intent.absent
-        for other in facts.plan.units.values()
-        if other.startup
-    )
+def missed(facts: Facts) -> frozenset[str]:
+    """The units that are not installed although that matters: somebody named them, or something stands on them."""
+    units, absent = facts.plan.units, facts.intent.absent
+    needed = {
+        need
+        for name, unit in units.items()
+        if unit.startup and unit.kind is not Kind.GROUP and name not in absent
+        for need in unit.needs
+    }
+    return frozenset(name for name in absent if name in units and (units[name].mentioned or name in needed))
 
 
 def _peer_findings(facts: Facts) -> list[str]:
@@ -212,9 +216,8 @@ def _peer_findings(facts: Facts) -> list[str]:
     return found
 
 
-def _starting(facts: Facts) -> list[str]:
+def _starting(facts: Facts, wanted: frozenset[str]) -> list[str]:
     """Wanted and not yet up; while VRRP has not spoken, keepalived itself."""
-    wanted = goal(facts.plan, facts.intent)
     late = [name for name in _shown(facts) if name in wanted and facts.life(name).state is not UnitState.RUNNING]
     if late or not facts.plan.is_pair:
         return [name for name in late if facts.plan.units[name].kind is not Kind.GROUP] or late

@@ -6,7 +6,7 @@ cut off after any step and asked again. Boot, start, stop, restart, reload and a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from escadm.core.graph import below
@@ -72,19 +72,15 @@ def reconcile(plan: Plan, live: Mapping[str, Live], intent: Intent) -> list[Step
     wanted = goal(plan, intent)
     keeps = _keepers(plan, live, intent, wanted)
     holds = {name for name in keeps if name not in live or live[name].state is UnitState.RUNNING}
-    under = _under(plan, live, intent, keeps)
-    stops = [
-        Stop(name)
-        for name, current in live.items()
-        if _must_stop(plan, current, wanted, keeps) and _is_free(name, under)
-    ]
+    is_free = _free(plan, live, intent, keeps)
+    stops = [Stop(name) for name, current in live.items() if _must_stop(plan, current, wanted, keeps) and is_free(name)]
     starts = [
         Start(name)
         for name, unit in plan.units.items()
         if name in wanted
         and unit.kind is not Kind.CONDITION
         and (name not in live or live[name].state is UnitState.STOPPED)
-        and _is_free(name, under)
+        and is_free(name)
         and holds.issuperset(counted_needs(unit, intent.absent))
     ]
     return [*stops, *starts]
@@ -120,21 +116,19 @@ def _keepers(plan: Plan, live: Mapping[str, Live], intent: Intent, wanted: froze
     return keeps
 
 
-def _under(plan: Plan, live: Mapping[str, Live], intent: Intent, keeps: set[str]) -> dict[str, frozenset[str]]:
-    """For each unit that is not down: all that lies below it, even where what lies between is down already.
+def _free(plan: Plan, live: Mapping[str, Live], intent: Intent, keeps: set[str]) -> Callable[[str], bool]:
+    """The question whether nothing that is not yet down stands on a unit, even where what lies between is down already.
 
     A unit that may go on stands on what the plan says; one that has to go stands on what it lives by until it is down.
-    """
-    units = dict(plan.units) | {name: current.unit for name, current in live.items() if name not in keeps}
-    needs = {name: counted_needs(unit, intent.absent) for name, unit in units.items()}
-    # A reload that ends the pair takes the condition out of the plan; what was started on it still stands on VRRP.
-    needs.setdefault(MASTER_CONDITION, tuple(name for name in live if live[name].unit.kind is Kind.KEEPALIVED))
-    return {name: below(needs, needs[name]) for name, current in live.items() if current.state not in DOWN}
-
-
-def _is_free(name: str, under: Mapping[str, frozenset[str]]) -> bool:
-    """Whether nothing that is not yet down stands on it.
-
     Two units each of which stands on the other, since a reload turned them over, do not wait for each other.
     """
-    return all(name not in lower or other in under.get(name, ()) for other, lower in under.items())
+    going = {name: current.unit for name, current in live.items() if name not in keeps}
+    needs = {name: counted_needs(unit, intent.absent) for name, unit in (dict(plan.units) | going).items()}
+    # A reload that ends the pair takes the condition out of the plan; what was started on it still stands on VRRP.
+    needs.setdefault(MASTER_CONDITION, tuple(name for name in live if live[name].unit.kind is Kind.KEEPALIVED))
+    up = [name for name, current in live.items() if current.state not in DOWN]
+    carrying = below(needs, [need for name in up for need in needs[name]])
+    if all(name in plan.units and unit.needs == plan.units[name].needs for name, unit in going.items()):
+        return lambda name: name not in carrying  # a plan has no loop
+    under = {name: below(needs, needs[name]) for name in up}
+    return lambda name: all(name not in lower or other in under.get(name, ()) for other, lower in under.items())

@@ -87,7 +87,7 @@ class Machine:
 def start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of ``pid``; None when there is no such process or it is a zombie."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text.rpartition(")")[2].split()

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,31 @@ def write_atomically(path: Path, text: str, mode: int | None = None) -> bool:
             raise
         sync_folder(target.path.parent)
     return True
+
+
+class OwnFile:
+    """A file that this process alone writes, again and again: nothing is done while it says what it should."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self.path = path
+        self._mode = mode
+        self._says: object = None
+        self._left: tuple[int, int, int] | None = None
+
+    def put(self, value: object, words: Callable[[], str]) -> None:
+        """Have the file say ``value``, in ``words``, which are asked for only if they are needed."""
+        if self._left is not None and value == self._says and self._seen() == self._left:
+            return
+        self._left = None
+        write_atomically(self.path, words(), self._mode)
+        self._says, self._left = value, self._seen()
+
+    def _seen(self) -> tuple[int, int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_mode
 
 
 def keep_original(path: Path) -> Path | None:

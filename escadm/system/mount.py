@@ -159,7 +159,7 @@ def _has_open(process: Path, idents: set[str]) -> bool:
     with suppress(OSError):
         for each in (process / "fdinfo").iterdir():
             with suppress(OSError):
-                match = re.search(r"^mnt_id:\s*(\d+)$", each.read_text(), re.MULTILINE)
+                match = re.search(r"^mnt_id:\s*(\d+)$", each.read_text(errors="replace"), re.MULTILINE)
                 if match and match[1] in idents:
                     return True
     return False

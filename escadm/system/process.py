@@ -1,9 +1,7 @@
-"""Services as processes: started in sessions of their own, found again, signalled, swept.
+"""Services as processes: started in sessions of their own, found again, signalled, ended.
 
 A service outlives the agent that started it. It is known by its leader's identity (pid, start time and boot id:
-a pid alone is reused), and all that belongs to it is found in /proc: the leader's session and process group, their
-descendants, and whatever carries the mark ``ESCADM_UNIT`` in its environment (a daemon that moved to a session of
-its own still does).
+a pid alone is reused), and by the mark ``ESCADM_UNIT`` in the environment of all that belongs to it; see processes.
 """
 
 from __future__ import annotations
@@ -13,10 +11,9 @@ import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from escadm.core.types import ProcessSpec
 from escadm.errors import Failed
@@ -40,28 +37,41 @@ class ProcessId:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stat:
+class Stat:
+    """What /proc/PID/stat says of a process."""
+
     pid: int
     state: str
     parent: int
     group: int
     session: int
+    flags: int
     start: int
 
+    @property
+    def is_living(self) -> bool:
+        """Whether it has not ended: a zombie only waits to be heard of."""
+        return self.state not in "ZX"
 
-def _stat(pid: int) -> _Stat | None:
+
+def parse_stat(pid: int, data: bytes) -> Stat:
+    """The contents of /proc/PID/stat. The process's name may be any bytes, parentheses and newlines included."""
+    fields = data[data.rindex(b")") + 2 :].split()
+    state = fields[0].decode("ascii")
+    return Stat(pid, state, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[6]), int(fields[19]))
+
+
+def _stat(pid: int) -> Stat | None:
     try:
-        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+        return parse_stat(pid, (PROC / str(pid) / "stat").read_bytes())
     except OSError:
         return None
-    fields = text[text.rindex(")") + 2 :].split()
-    return _Stat(pid, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
 
 
 def identify(pid: int) -> ProcessId | None:
     """The identity of a living process, None when there is none (a zombie is not living)."""
     found = _stat(pid)
-    return ProcessId(pid, found.start, boot_id()) if found and found.state not in "ZX" else None
+    return ProcessId(pid, found.start, boot_id()) if found and found.is_living else None
 
 
 def is_alive(process: ProcessId) -> bool:
@@ -75,16 +85,10 @@ def parent_of(pid: int) -> int:
     return found.parent if found else 0
 
 
-def group_of(pid: int) -> int:
-    """The process's group; 0 when it is gone."""
-    found = _stat(pid)
-    return found.group if found else 0
-
-
 def command_name(pid: int) -> str:
     """The kernel's name of the process (/proc/PID/comm), empty when it is gone."""
     try:
-        return (PROC / str(pid) / "comm").read_text().strip()
+        return (PROC / str(pid) / "comm").read_text(errors="replace").strip()
     except OSError:
         return ""
 
@@ -182,64 +186,9 @@ def _plainly(error: Exception) -> str:
     return str(error)
 
 
-def members(mark: str, leader: ProcessId | None, also: Collection[int] = ()) -> list[ProcessId]:
-    """Every living process of the service, the caller excepted; the leader may be dead. ``also``: pids known to be its.
-
-    A pid is not given away again while it names a group or session, so a stranger with the leader's pid means that
-    the whole group is gone.
-    """
-    number = leader.pid if leader and _is_not_reused(leader) else None
-    found: dict[int, _Stat] = {}
-    for entry in PROC.iterdir():
-        stat = _stat(int(entry.name)) if entry.name.isdigit() else None
-        if stat is not None and stat.state not in "ZX" and stat.pid != os.getpid():
-            found[stat.pid] = stat
-    ours = {
-        pid
-        for pid, stat in found.items()
-        if (number is not None and number in (pid, stat.group, stat.session)) or pid in also or mark_of(pid) == mark
-    }
-    grown = True
-    while grown:
-        children = {pid for pid, stat in found.items() if stat.parent in ours} - ours
-        ours |= children
-        grown = bool(children)
-    return [ProcessId(pid, found[pid].start, boot_id()) for pid in sorted(ours)]
-
-
 def _is_not_reused(leader: ProcessId) -> bool:
     stat = _stat(leader.pid)
     return leader.boot == boot_id() and (stat is None or stat.start == leader.start)
-
-
-def mark_of(pid: int) -> str | None:
-    """The mark in the process's environment, None without one."""
-    try:
-        environment = (PROC / str(pid) / "environ").read_bytes()
-    except OSError:
-        return None
-    prefix = MARK.encode() + b"="
-    for setting in environment.split(b"\0"):
-        if setting.startswith(prefix):
-            return setting[len(prefix) :].decode(errors="replace")
-    return None
-
-
-def leaders(prefix: str, also: Mapping[int, str] = MappingProxyType({})) -> dict[str, ProcessId]:
-    """Session leaders whose mark begins with ``prefix``, by the rest of the mark: what a killed agent left running.
-
-    The oldest of each name: a service's children may lead sessions of their own (PostgreSQL's all do). ``also``: pids
-    whose names are known without a mark.
-    """
-    found: dict[str, ProcessId] = {}
-    for pid in (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()):
-        mark = mark_of(pid) or ""
-        name = mark.removeprefix(prefix) if mark.startswith(prefix) else also.get(pid)
-        stat = _stat(pid) if name else None
-        if name and stat and stat.session == stat.pid and stat.state not in "ZX":
-            process = ProcessId(stat.pid, stat.start, boot_id())
-            found[name] = min(found.get(name, process), process, key=lambda each: (each.start, each.pid))
-    return found
 
 
 def signal_group(leader: ProcessId, name: str) -> None:

@@ -102,11 +102,6 @@ def why_not_launched(program: str, code: int, said: str) -> str:
     return ""
 
 
-def pids_in_scopes(unit: str) -> set[int]:
-    """Every process in a scope of the unit, of this incarnation or an earlier one."""
-    return {pid for name, folder in _scopes() if name == unit for pid in _pids(folder)}
-
-
 def units_in_scopes() -> dict[str, set[int]]:
     """The units that have processes in scopes, each with these processes."""
     found: dict[str, set[int]] = {}
@@ -115,9 +110,19 @@ def units_in_scopes() -> dict[str, set[int]]:
     return {name: pids for name, pids in found.items() if pids}
 
 
-def _scopes() -> Iterator[tuple[str, Path]]:
+def kill_scopes(unit: str) -> None:
+    """Have the kernel end all that is in scopes of the unit, what is being forked meanwhile included (Linux 5.14)."""
+    for name, folder in _scopes(unit):
+        if name == unit:
+            with contextlib.suppress(OSError):  # an older kernel, or the scope has just gone
+                descriptor = os.open(folder / "cgroup.kill", os.O_WRONLY)
+                os.write(descriptor, b"1")
+                os.close(descriptor)
+
+
+def _scopes(unit: str = "*") -> Iterator[tuple[str, Path]]:
     for hierarchy in HIERARCHIES:
-        for folder in hierarchy.glob(f"{SLICE}/*.scope"):
+        for folder in hierarchy.glob(f"{SLICE}/esc-{unit}-*.scope"):
             if match := NAME.fullmatch(folder.name):
                 yield match["unit"], folder
 

@@ -1,5 +1,6 @@
 """What the agent tells of a real keepalived that has ended."""
 
+from escadm.agent.looks import Looks
 from escadm.agent.vrrp import Keepalived
 from escadm.core.lifecycle import Event
 from escadm.core.types import Kind, Unit
@@ -15,7 +16,7 @@ def test_one_that_ends_is_quoted(paths: Paths) -> None:
         heard = Heard(paths)
         posted: list[tuple[Event, str]] = []
         unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
-        driver = Keepalived(unit, SPEC, lambda *word: posted.append(word), paths, heard.feed)
+        driver = Keepalived(unit, SPEC, lambda *word: posted.append(word), paths, Looks(scoped=False), feed=heard.feed)
         driver.start()
         await wait_for(lambda: bool(posted))
         missing = f"Config files missing '{paths.keepalived_conf}'."

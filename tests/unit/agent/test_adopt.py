@@ -34,9 +34,10 @@ from escadm.core.types import (
 )
 from escadm.errors import Failed
 from escadm.paths import Paths
-from escadm.system.process import ProcessId, command_name, is_alive, mark_of, spawn
+from escadm.system.process import ProcessId, command_name, is_alive, spawn
 from tests.unit.agent.test_service import DAEMON
 from tests.unit.agent.world import plan, python, run, status, unit, wait_for
+from tests.unit.system.services import mark_of
 
 PGSQL = unit("pgsql")
 
@@ -196,7 +197,7 @@ def test_failures_are_remembered(past: Past) -> None:
             assert node.stage.lives["mona"].streak == 4
             assert failing(node.situation()) == ["etsi", "pgsql"]
             assert "gone" not in node.stage.lives
-            assert status(past.paths)["text"].endswith("Failed: pgsql exited with code 3")
+            await wait_for(lambda: status(past.paths)["text"].endswith("Failed: pgsql exited with code 3"))
 
     run(work())
 

@@ -69,6 +69,8 @@ def pair() -> Plan:
 class Link:
     """What the agents' datagrams have told."""
 
+    heard_at: float | None = None
+
     def __init__(self) -> None:
         self.peer = SILENT
 

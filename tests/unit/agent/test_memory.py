@@ -4,10 +4,11 @@ import json
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from escadm.agent.memory import Memory, UnitMemory, fingerprint, load, remember, restore_unit, save
+from escadm.agent.memory import Memory, Notes, UnitMemory, fingerprint, load, remember, restore_unit
 from escadm.core.lifecycle import Life
 from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, SystemdSpec, Unit, UnitState
 from escadm.paths import Paths
@@ -35,7 +36,7 @@ def memory_of(*units: UnitMemory) -> Memory:
 def test_round_trip(paths: Paths, state: UnitState) -> None:
     life = Life(state, 12.5, 99.75, 3, 1.5, 4, "exited with code 3", True, True)
     memory = memory_of(remember(UNIT, life, LEADER, stale=True))
-    save(memory, paths)
+    Notes(paths).save(memory)
     assert load(paths) == memory
 
 
@@ -43,13 +44,13 @@ def test_round_trip_of_what_has_no_process(paths: Paths) -> None:
     mount = Unit("filesystem", Kind.FILESYSTEM, spec=FilesystemSpec("/db", "/dev/drbd1"))
     group = Unit("esc_service", Kind.GROUP)
     memory = memory_of(*(remember(unit, Life(), None, stale=False) for unit in (mount, group)))
-    save(memory, paths)
+    Notes(paths).save(memory)
     assert load(paths) == memory
 
 
 def test_what_a_later_version_has_written_down_besides_is_passed_over(paths: Paths) -> None:
     memory = memory_of(remember(UNIT, Life(UnitState.RUNNING, 12.5), LEADER, stale=False))
-    save(memory, paths)
+    Notes(paths).save(memory)
     document = json.loads(paths.state.read_text())
     unit = document["units"]["pgsql"]
     for each in (document, document["history"][0], unit, unit["life"], unit["leader"]):
@@ -59,13 +60,13 @@ def test_what_a_later_version_has_written_down_besides_is_passed_over(paths: Pat
 
 
 def test_file_is_for_root_alone_and_without_secrets(paths: Paths) -> None:
-    save(memory_of(remember(UNIT, Life(), LEADER, stale=False)), paths)
+    Notes(paths).save(memory_of(remember(UNIT, Life(), LEADER, stale=False)))
     assert paths.state.stat().st_mode & 0o777 == 0o600
     assert "hunter2" not in paths.state.read_text()
 
 
 def test_nothing_is_remembered_of_another_boot(paths: Paths) -> None:
-    save(memory_of(remember(UNIT, Life(), LEADER, stale=False)), paths)
+    Notes(paths).save(memory_of(remember(UNIT, Life(), LEADER, stale=False)))
     paths.state.write_text(json.dumps(state_file(paths) | {"boot": "another"}))
     assert load(paths) == Memory()
 
@@ -92,7 +93,7 @@ def spoilt() -> dict[str, object]:
 
 @pytest.mark.parametrize("place", spoilt())
 def test_document_that_is_none_of_ours(paths: Paths, caplog: pytest.LogCaptureFixture, place: str) -> None:
-    save(memory_of(remember(UNIT, Life(), LEADER, stale=False)), paths)
+    Notes(paths).save(memory_of(remember(UNIT, Life(), LEADER, stale=False)))
     document = state_file(paths)
     *way, last = place.split(".")
     target = document
@@ -170,7 +171,7 @@ def test_changed_or_removed_definition_is_known_well_enough_to_stop(planned: Uni
 def test_removed_mount_is_known_well_enough_to_unmount(paths: Paths) -> None:
     spec = FilesystemSpec("/db", "/dev/drbd1", options="password=hunter2")
     mount = Unit("filesystem", Kind.FILESYSTEM, spec=spec)
-    save(memory_of(remember(mount, Life(UnitState.RUNNING), None, stale=False)), paths)
+    Notes(paths).save(memory_of(remember(mount, Life(UnitState.RUNNING), None, stale=False)))
     assert "hunter2" not in paths.state.read_text()
     unit, outdated = restore_unit(load(paths).units["filesystem"], None)
     assert outdated
@@ -179,7 +180,38 @@ def test_removed_mount_is_known_well_enough_to_unmount(paths: Paths) -> None:
     assert (unit.spec.mount_point, unit.spec.device) == ("/db", "/dev/drbd1")
 
 
+def test_only_what_has_changed_is_described_anew(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes, life, mona = Notes(paths), Life(UnitState.STARTING, 12.5), replace(UNIT, name="mona")
+    described: list[str] = []
+    dumps = json.dumps
+
+    def counted(value: object, **more: Any) -> str:
+        described.extend([value["name"]] if isinstance(value, dict) and "fingerprint" in value else [])
+        return dumps(value, **more)
+
+    monkeypatch.setattr("escadm.agent.memory.json.dumps", counted)
+
+    def write(of_mona: Life, leader: ProcessId | None = LEADER, *, stale: bool = False) -> None:
+        units = notes.unit(UNIT, life, LEADER, stale=False), notes.unit(mona, of_mona, leader, stale=stale)
+        notes.save(memory_of(*units))
+        assert load(paths) == memory_of(
+            remember(UNIT, life, LEADER, stale=False), remember(mona, of_mona, leader, stale=stale)
+        )
+
+    write(life)
+    write(life)
+    assert described == ["pgsql", "mona"]
+    running = Life(UnitState.RUNNING, 13.5)
+    write(running)
+    write(running, replace(LEADER, pid=4712))
+    write(running, None)
+    write(running, None, stale=True)
+    mona = replace(mona, stop_timeout=9.0)
+    write(running, None, stale=True)
+    assert described == ["pgsql", *["mona"] * 6]
+
+
 def test_disk_that_refuses_says_so(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file where a folder should be")
     with pytest.raises(Exception, match="cannot write"):
-        save(Memory(), Paths(tmp_path))
+        Notes(Paths(tmp_path)).save(Memory())

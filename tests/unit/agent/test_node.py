@@ -336,6 +336,8 @@ async def master_with_failing_mona(paths: Paths) -> tuple[ScriptedNode, Stubs]:
 class Link:
     """A peer that is there and able."""
 
+    heard_at: float | None = None
+
     def __init__(self) -> None:
         self.peer = Peer("192.0.2.9", heard=True, vrrp=Vrrp.BACKUP, role=Role.BACKUP, fit=True, settled=True)
 

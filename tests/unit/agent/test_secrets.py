@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from escadm.agent.looks import Looks
 from escadm.agent.vrrp import Keepalived, RoleFeed
 from escadm.core.environment_file import updated
 from escadm.core.lifecycle import Event
@@ -126,9 +127,8 @@ def test_keepalived_gets_none(paths: Paths) -> None:
 
     async def work() -> None:
         feed = RoleFeed(paths, lambda _: None)
-        driver = Keepalived(
-            Unit("keepalived", Kind.KEEPALIVED, spec=spec), spec, lambda event, _: posted.append(event), paths, feed
-        )
+        unit = Unit("keepalived", Kind.KEEPALIVED, spec=spec)
+        driver = Keepalived(unit, spec, lambda event, _: posted.append(event), paths, Looks(scoped=False), feed=feed)
         driver._spec = replace(driver._spec, argv=("sh", "-c", f"cd {paths.root}; env -0 >new; mv new env"))
         driver.start()
         assert "ESC_X" not in await environment(paths)

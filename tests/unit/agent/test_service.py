@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from escadm.agent.looks import Looks
 from escadm.agent.probing import mark_prefix
 from escadm.agent.service import MOST_WATCHED, Service
 from escadm.core.lifecycle import Event
 from escadm.core.types import Alive, Check, Exec, Http, Notify, ProcessSpec, Tcp, Unit
 from escadm.paths import Paths
-from escadm.system.process import ProcessId, is_alive, leaders, members
+from escadm.system.process import ProcessId, is_alive
+from escadm.system.processes import look
 from tests.unit.agent.world import descriptors, python, run, unit, wait_for
 
 READY, GONE = (Event.READY, ""), (Event.GONE, "")
@@ -35,7 +37,7 @@ class Player:
         spec = planned.spec
         assert isinstance(spec, ProcessSpec)
         spec = replace(spec, environment=(*spec.environment, ("AT", str(paths.root))))
-        self.driver = Service(planned, spec, self._post, paths)
+        self.driver = Service(planned, spec, self._post, paths, Looks(scoped=paths.is_host))
         self.mark = mark_prefix(paths) + planned.name
 
     def _post(self, event: Event, reason: str) -> None:
@@ -54,7 +56,7 @@ class Player:
         return self.driver.leader
 
     def left(self) -> list[ProcessId]:
-        return members(self.mark, self.driver.leader)
+        return look().members(self.mark, self.driver.leader)
 
     def pid(self, name: str) -> int:
         return int((self.paths.root / name).read_text() or 0)
@@ -254,8 +256,8 @@ def test_command_that_asks_is_not_part_of_the_service(paths: Paths) -> None:
         async with playing(paths, unit("pgsql", check=Check(probe, interval=0.01))) as player:
             pid = await player.writes("asking")
             assert [process.pid for process in player.left()] == [player.leader.pid]
-            assert leaders(mark_prefix(paths))["pgsql"] == player.leader
-            assert leaders(mark_prefix(paths))["pgsql:check"].pid == pid
+            assert look().leaders(mark_prefix(paths))["pgsql"] == player.leader
+            assert look().leaders(mark_prefix(paths))["pgsql:check"].pid == pid
 
     run(work())
 

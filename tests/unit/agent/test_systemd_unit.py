@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from escadm.agent.adopt import adopt
+from escadm.agent.looks import Looks
 from escadm.agent.memory import Memory, remember
 from escadm.agent.node import Node
 from escadm.agent.systemd_unit import SystemdUnit
@@ -41,7 +42,9 @@ class Player:
         self.posted: list[tuple[Event, str]] = []
         self.woken = 0
         unit = Unit("web", Kind.UNIT, ready=ready, check=check, start_timeout=5.0, stop_timeout=5.0)
-        self.driver = SystemdUnit(unit, SystemdSpec("web.service"), self.post, paths, self.wake)
+        self.driver = SystemdUnit(
+            unit, SystemdSpec("web.service"), self.post, paths, Looks(scoped=False), wake=self.wake
+        )
 
     def post(self, event: Event, reason: str) -> None:
         self.posted.append((event, reason))

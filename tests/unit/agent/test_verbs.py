@@ -385,6 +385,8 @@ def test_service_that_failed_before_may_take_its_time_to_stop(paths: Paths) -> N
 class Link:
     """The peer as it is said to be."""
 
+    heard_at: float | None = None
+
     def __init__(self) -> None:
         self.peer = Peer("192.0.2.9", heard=True, vrrp=Vrrp.BACKUP, role=Role.BACKUP, fit=True, settled=True)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from escadm.agent import vrrp
+from escadm.agent.looks import Looks
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
 from escadm.core.lifecycle import Event
 from escadm.core.types import KeepalivedSpec, Kind, Unit, Vrrp
@@ -314,7 +315,9 @@ class Stand:
         leader = identify(self.process.pid)
         assert leader is not None
         unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
-        self.driver = Keepalived(unit, SPEC, lambda *word: self.posted.append(word), paths, heard.feed)
+        self.driver = Keepalived(
+            unit, SPEC, lambda *word: self.posted.append(word), paths, Looks(scoped=False), feed=heard.feed
+        )
         self.driver.adopt(leader, ready=False)
 
     def await_death(self) -> None:
@@ -398,7 +401,7 @@ def test_one_that_is_killed_or_told_to_end_is_not_quoted(paths: Paths, killed_by
     async def work() -> None:
         heard = Heard(paths)
         unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
-        driver = Keepalived(unit, SPEC, lambda *_: None, paths, heard.feed)
+        driver = Keepalived(unit, SPEC, lambda *_: None, paths, Looks(scoped=False), feed=heard.feed)
         assert driver._why_it_ended(-9 if killed_by_us else 0) == (
             "was killed by SIGKILL" if killed_by_us else "exited with code 0"
         )
@@ -421,7 +424,7 @@ def test_foreign_keepalived_is_sent_away_and_pid_files_are_cleared(
         paths.keepalived_pid.write_text(f"{other.pid}\n")
         paths.vrrp_pid.write_text(f"{innocent.pid}\n")
         unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
-        driver = Keepalived(unit, SPEC, lambda *_: None, paths, heard.feed)
+        driver = Keepalived(unit, SPEC, lambda *_: None, paths, Looks(scoped=False), feed=heard.feed)
         await asyncio.to_thread(driver._clear_the_way)
         assert other.wait() == -9
         assert innocent.poll() is None

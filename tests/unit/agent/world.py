@@ -22,7 +22,8 @@ from escadm.core.graph import start_order
 from escadm.core.lifecycle import Event
 from escadm.core.types import Alive, Kind, Plan, Probe, ProcessSpec, Unit
 from escadm.paths import Paths
-from escadm.system.process import ProcessId, kill, leaders, members
+from escadm.system.process import ProcessId, kill
+from escadm.system.processes import look
 
 LIMIT = 60.0
 """A test that waits for so long has failed; nothing takes a noticeable part of it, however busy the machine is."""
@@ -83,8 +84,8 @@ async def node_of(paths: Paths, planned: Plan, memory: Memory | None = None) -> 
 
 def sweep(paths: Paths) -> None:
     """No service of this root survives its test."""
-    for name, leader in leaders(mark_prefix(paths)).items():
-        while left := members(mark_prefix(paths) + name, leader):
+    for name, leader in look().leaders(mark_prefix(paths)).items():
+        while left := look().members(mark_prefix(paths) + name, leader):
             kill(left)
 
 

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from escadm.core.types import ProcessSpec
-from escadm.system.process import ProcessId, kill, members, spawn
+from escadm.system.process import ProcessId, kill, spawn
+from escadm.system.processes import look
 
 LIMIT = 10.0
 NUMBERS = itertools.count()
@@ -73,8 +74,8 @@ class Services:
 
 def swept(mark: str, leader: ProcessId) -> list[ProcessId]:
     """What is left after one more SIGKILL for each of them."""
-    kill(members(mark, leader))
-    return members(mark, leader)
+    kill(look().members(mark, leader))
+    return look().members(mark, leader)
 
 
 def is_swept(mark: str, leader: ProcessId) -> bool:
@@ -111,4 +112,9 @@ def pids(found: list[ProcessId]) -> set[int]:
 
 
 def found(services: Services, leader: ProcessId | None, name: str = "pgsql") -> set[int]:
-    return pids(members(services.prefix + name, leader))
+    return pids(look().members(services.prefix + name, leader))
+
+
+def mark_of(pid: int) -> str | None:
+    """The mark of the process, None without one."""
+    return next((mark for mark, pids in look().marks.items() if pid in pids), None)

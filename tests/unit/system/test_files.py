@@ -11,7 +11,7 @@ import pytest
 
 from escadm.core.types import RenderedFile
 from escadm.errors import EscadmError, Failed, NotPermitted
-from escadm.system.files import keep_original, read, replace_all, write_atomically
+from escadm.system.files import OwnFile, keep_original, read, replace_all, write_atomically
 
 
 def mode(path: Path) -> int:
@@ -128,6 +128,45 @@ def test_reading_what_is_not_there_and_what_is_not_text(tmp_path: Path) -> None:
     text = read(tmp_path / "bytes")
     assert text is not None
     assert not write_atomically(tmp_path / "bytes", text)
+
+
+def test_a_file_of_our_own_is_written_only_when_it_has_to_be(tmp_path: Path) -> None:
+    file, asked = OwnFile(tmp_path / "run/status", 0o640), []
+
+    def put(value: str) -> None:
+        def words() -> str:
+            asked.append(value)
+            return value + "\n"
+
+        file.put(value, words)
+        assert file.path.read_text() == value + "\n"
+        assert stat.S_IMODE(file.path.stat().st_mode) == 0o640
+
+    put("a")
+    put("a")
+    assert asked == ["a"]
+    put("b")
+    file.path.unlink()
+    put("b")
+    file.path.chmod(0o600)
+    put("b")
+    file.path.write_text("what somebody else has put there\n")
+    put("b")
+    assert asked == ["a", "b", "b", "b", "b"]
+
+
+def test_a_file_of_our_own_that_could_not_be_written_is_tried_again(tmp_path: Path) -> None:
+    file = OwnFile(tmp_path / "run/status", 0o644)
+    file.put("a", lambda: "a")
+    file.path.parent.rename(tmp_path / "moved")
+    file.path.parent.touch()
+    for _ in range(2):
+        with pytest.raises(Failed):
+            file.put("b", lambda: "b")
+    file.path.parent.unlink()
+    (tmp_path / "moved").rename(file.path.parent)
+    file.put("b", lambda: "b")
+    assert file.path.read_text() == "b"
 
 
 def test_an_original_is_kept_once_with_its_mode(tmp_path: Path) -> None:

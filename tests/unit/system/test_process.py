@@ -24,14 +24,13 @@ from escadm.system.process import (
     identify,
     is_alive,
     kill,
-    mark_of,
-    members,
     open_pidfd,
     outcome,
     signal_group,
     spawn,
 )
-from tests.unit.system.services import LIMIT, Services, found, pids, swept, wait_for
+from escadm.system.processes import look
+from tests.unit.system.services import LIMIT, Services, found, mark_of, pids, swept, wait_for
 
 # --- starting ---------------------------------------------------------------------------------------------
 
@@ -151,7 +150,7 @@ def test_a_stranger_with_the_same_number_is_left_alone(services: Services) -> No
         assert open_pidfd(stranger) is None
         signal_group(stranger, "SIGKILL")
         kill([stranger])
-        assert pids(members("test:nobody", stranger)) == set()
+        assert pids(look().members("test:nobody", stranger)) == set()
     assert is_alive(leader)
     kill([leader])
     assert child.wait(LIMIT) == -signal.SIGKILL

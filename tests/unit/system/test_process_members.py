@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from escadm.system.process import identify, is_alive, leaders, mark_of, signal_group
-from tests.unit.system.services import DAEMON, LIMIT, PRELUDE, Services, found, wait_for
+from escadm.system.process import identify, is_alive, signal_group
+from escadm.system.processes import look
+from tests.unit.system.services import DAEMON, LIMIT, PRELUDE, Services, found, mark_of, wait_for
 
 
 def test_children_in_the_group(services: Services) -> None:
@@ -108,9 +109,9 @@ def test_leaders_by_the_beginning_of_their_mark(services: Services) -> None:
     _, first = services.run("os.fork(); tell(str(os.getpid() == os.getsid(0))); rest()", until="False", name="mona")
     _, second = services.start("sleep", "60", name="confd")
     dead, _ = services.start("true", name="etsi")
-    wait_for(lambda: leaders(services.prefix) == {"mona": first, "confd": second}, "the leaders")
-    assert leaders(services.prefix + "mo") == {"na": first}
-    assert leaders("test-nobody") == {}
+    wait_for(lambda: look().leaders(services.prefix) == {"mona": first, "confd": second}, "the leaders")
+    assert look().leaders(services.prefix + "mo") == {"na": first}
+    assert look().leaders("test-nobody") == {}
     dead.wait(LIMIT)
 
 

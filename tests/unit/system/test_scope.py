@@ -12,12 +12,13 @@ import pytest
 from escadm.core.types import ProcessSpec
 from escadm.paths import Paths
 from escadm.system import scope, systemd
-from escadm.system.process import leaders, members, spawn
+from escadm.system.process import spawn
+from escadm.system.processes import look
 from escadm.system.scope import (
     Scope,
     is_launching,
+    kill_scopes,
     new_scope,
-    pids_in_scopes,
     units_in_scopes,
     why_not_launched,
 )
@@ -107,9 +108,21 @@ def test_all_incarnations_and_what_they_divided(cgroups: Path, version: str) -> 
     put(below / "esc-empty-01234567.scope")
     put(below / "run-r1.scope", 17)
     put(below, 18)
-    assert pids_in_scopes("pgsql") == {11, 12, 13, 14}
-    assert pids_in_scopes("pgsql-deadbeef") == {15}
     assert units_in_scopes() == {"pgsql": {11, 12, 13, 14}, "pgsql-deadbeef": {15}, "mona": {16}}
+
+
+def test_all_scopes_of_a_unit_are_ended_by_the_kernel(cgroups: Path) -> None:
+    below = cgroups / "esc.slice"
+    ours = [below / "esc-pgsql-0123abcd.scope", below / "esc-pgsql-deadbeef.scope"]
+    others = [below / "esc-pgsql-deadbeef-00000000.scope", below / "esc-mona-01234567.scope"]
+    put(below / "esc-pgsql-00000000.scope", 11)  # of a kernel that has no such file
+    for each in (*ours, *others):
+        put(each, 12)
+        (each / "cgroup.kill").touch()
+    kill_scopes("pgsql")
+    assert [(each / "cgroup.kill").read_text() for each in ours] == ["1", "1"]
+    assert [(each / "cgroup.kill").read_text() for each in others] == ["", ""]
+    assert not (below / "esc-pgsql-00000000.scope/cgroup.kill").exists()
 
 
 def test_a_machine_without_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,13 +132,13 @@ def test_a_machine_without_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_process_that_left_everything_but_the_scope_behind_belongs_to_it(services: Services) -> None:
     _, stranger = services.start("sleep", "60", name="other")
-    assert pids(members(services.prefix + "pgsql", None, {stranger.pid})) == {stranger.pid}
-    assert pids(members(services.prefix + "pgsql", None)) == set()
+    assert pids(look().members(services.prefix + "pgsql", None, {stranger.pid})) == {stranger.pid}
+    assert pids(look().members(services.prefix + "pgsql", None)) == set()
 
 
 def test_a_leader_without_a_mark_is_known_by_its_scope(services: Services) -> None:
     _, leader = services.start("sleep", "60", name="other")
-    assert leaders("no-such-prefix:", {leader.pid: "pgsql"}) == {"pgsql": leader}
+    assert look().leaders("no-such-prefix:", {leader.pid: "pgsql"}) == {"pgsql": leader}
 
 
 # --- the way into one -----------------------------------------------------------------------------------------

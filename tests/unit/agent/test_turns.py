@@ -1,0 +1,66 @@
+"""What a turn takes of the loop's time."""
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from escadm.agent.stage import AT_A_TIME
+from escadm.core.decide import Decision, decide
+from escadm.core.situation import Situation
+from escadm.paths import Paths
+from tests.unit.agent.world import OBEDIENT, Scripted, ScriptedNode, node_of, plan, run, unit
+
+
+def test_slow_turns_leave_half_of_the_time_to_others(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans: list[tuple[float, float]] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        async with node_of(paths, plan()) as node:
+
+            def slow(seen: Situation) -> Decision:
+                spans.append((loop.time(), loop.time() + 0.05))
+                while loop.time() < spans[-1][1]:
+                    pass
+                return decide(seen)
+
+            with monkeypatch.context() as patch:
+                patch.setattr("escadm.agent.node.decide", slow)
+                for _ in range(4):
+                    await node.until(lambda: True)
+
+    run(work())
+    assert len(spans) >= 4
+    assert all(begin - end >= end - started - 0.001 for (started, end), (begin, _) in itertools.pairwise(spans))
+
+
+def test_steps_are_taken_a_few_at_a_time(paths: Paths) -> None:
+    """The peer is heard, and a question answered, while hundreds of services start."""
+    started: list[float] = []
+    heard: list[int] = []
+
+    class Slow(Scripted):
+        def start(self) -> None:
+            end = time.monotonic() + 0.01
+            while time.monotonic() < end:
+                pass
+            started.append(end)
+            super().start()
+
+    async def work() -> None:
+        def listen() -> None:
+            heard.append(len(started))
+            asyncio.get_running_loop().call_later(0.001, listen)
+
+        units = [unit(f"s{number}") for number in range(50)]
+        node = ScriptedNode(paths, plan(*units), lambda _, post: Slow(post, OBEDIENT, []))
+        listen()
+        await node.until(lambda: node.decision.is_settled)
+        node.end()
+
+    run(work())
+    assert len(started) == 50
+    in_one_turn = AT_A_TIME / 0.01 + 1
+    assert max(after - before for before, after in itertools.pairwise(heard)) <= 2 * in_one_turn
