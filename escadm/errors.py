@@ -61,6 +61,11 @@ class InvalidConfig(EscadmError):
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    @property
+    def is_of_machine(self) -> bool:
+        """Whether the file has no mistake, and only does not fit this machine as it is now."""
+        return all(problem.of_machine for problem in self.problems)
+
 
 class InvalidUserData(InvalidConfig):
     """cloud-init's user data has mistakes."""

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from escadm import __version__
-from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.adopt import adopt
+from escadm.agent.begin import Begun, Completion, begin
 from escadm.agent.control import Control
 from escadm.agent.memory import load
 from escadm.agent.node import Node
@@ -32,7 +32,7 @@ from escadm.log import get, set_up
 from escadm.paths import Paths
 from escadm.system.alive import acquire, command_line, holder, write_beat
 from escadm.system.host import Host
-from escadm.system.net import drain, host_facts, open_address_events
+from escadm.system.net import host_facts
 from escadm.system.notify import tell_systemd
 
 THREADS = 64
@@ -50,18 +50,17 @@ def main(paths: Paths, debug: bool = False) -> int:
     with _alone(paths, debug=debug):
         host = Host()
         try:
-            prepared = prepare(paths, host_facts(paths), host, again=False)
+            begun = begin(paths, host)
         except EscadmError as error:
             for line in str(error).splitlines():
                 log.error("cannot begin: %s", line)  # noqa: TRY400 - mistakes of the file, not ours
             if load(paths).role is None and paths.role.exists():  # a word of the last boot: nothing of it runs
                 publish_role(Role.FAULT, paths)
             raise
-        for warning in prepared.warnings:
-            log.warning("%s", warning)
-        commit(prepared, host)
         log.info("escadm %s begins (pid %d)", __version__, os.getpid())
-        asyncio.run(_run(paths, host, prepared))
+        for each in begun.lacks:
+            log.warning("begins in fault: %s", each.sentence)
+        asyncio.run(_run(paths, host, begun))
         log.info("escadm ends")
     return 0
 
@@ -106,40 +105,37 @@ def _let_a_stop_end(paths: Paths) -> None:
         time.sleep(0.1)
 
 
-def _take_over(paths: Paths, plan: Plan) -> Node:
+def _take_over(paths: Paths, begun: Begun) -> Node:
     """The node, with what an earlier agent has left running on it, in the loop that runs."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     memory = load(paths)
-    node = Node(paths, plan, memory)
+    node = Node(paths, begun.plan, memory)
+    node.lacks = begun.lacks
     adopt(node, memory)
     return node
 
 
 async def _stop(paths: Paths, plan: Plan) -> None:
-    node = _take_over(paths, plan)
+    node = _take_over(paths, Begun(plan))
     pulse = asyncio.get_running_loop().create_task(Pulse(node).run())
     await node.stop_for_good()
     pulse.cancel()
     node.end()
 
 
-async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
+async def _run(paths: Paths, host: Host, begun: Begun) -> None:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP means nothing here: the command is escadm reload")
-    node = _take_over(paths, prepared.plan)
+    node = _take_over(paths, begun)
     loop.add_signal_handler(signal.SIGUSR1, _leave, node)
     control = Control(paths, Verbs(node, host))
     await control.open()
-    addresses = open_address_events()
-
-    def look_again() -> None:
-        drain(addresses)
-        node.wake()
-
-    loop.add_reader(addresses, look_again)
+    completion = Completion(node, host)
+    node.addresses.open(completion.look)
+    completing = loop.create_task(completion.run())
     pulse = loop.create_task(Pulse(node).run())
     tell_systemd("READY=1")
     await over.wait()
@@ -148,9 +144,8 @@ async def _run(paths: Paths, host: Host, prepared: Prepared) -> None:
     await node.stop_for_good()
     await control.finish()
     control.close()
+    completing.cancel()
     pulse.cancel()
-    loop.remove_reader(addresses)
-    addresses.close()
     node.end()
 
 

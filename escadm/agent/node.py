@@ -9,6 +9,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from escadm.agent.addresses import AddressFeed
+from escadm.agent.adverts import AdvertFeed
 from escadm.agent.attempt import Attempts, is_answered
 from escadm.agent.data_acts import DataActs
 from escadm.agent.driver import Driver, Post
@@ -26,9 +28,11 @@ from escadm.core.decide import Decision, decide, intent_of, promotion_gate
 from escadm.core.fencing import sees_more
 from escadm.core.lifecycle import Event, Life
 from escadm.core.peer import encode
+from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, goal
 from escadm.core.replication import Gate, Replica
 from escadm.core.role import TAKES_THE_ROLE, Peer
+from escadm.core.rules.word import WordAct
 from escadm.core.situation import Gateway, Kept, Situation, Wish
 from escadm.core.types import Plan, Role, RoleChange, SystemdSpec, Unit, UnitState, Vrrp
 from escadm.errors import EscadmError
@@ -63,6 +67,9 @@ class Node:
         self.asked = 0  # how many wait to hear what has become of the peer
         self.link: PeerLinks | None = None
         self.gateway = GatewayFeed(self.wake)
+        self.addresses = AddressFeed(self.wake)
+        self.adverts = AdvertFeed(self.wake)
+        self.lacks: tuple[Reason, ...] = ()  # what the engines need and this machine does not have (yet)
         self.watchers: list[Callable[[str, Life], None]] = []
         self.history: list[RoleChange] = list(memory.history)
         self.journal = Journal(time.monotonic, time.time, self.history)
@@ -96,6 +103,7 @@ class Node:
     def take_plan(self, plan: Plan) -> None:
         """Go by another plan from now on."""
         self.plan = plan
+        self.lacks = ()
         self.stage.redefine(plan)
         specs = {name: unit.spec for name, unit in plan.units.items()}
         self.absent = frozenset(
@@ -163,6 +171,8 @@ class Node:
         self.feed.close()
         self.replicas.close()
         self.gateway.close()
+        self.addresses.close()
+        self.adverts.close()
         if self.plan.is_pair:
             self._attempts.make("write the role", lambda: publish_role(Role.FAULT, self.paths))
         self._attempts.make("forget", lambda: self.paths.state.unlink(missing_ok=True))
@@ -226,6 +236,9 @@ class Node:
             vip_here=self._vip_here(),
             peer=self.peer,
             heard_at=self.link.heard_at if self.link else None,
+            interfaces=self.addresses.interfaces,
+            lacks=self.lacks,
+            adverts=self.adverts.seen,
             gateway=Gateway(gateway.is_asked, gateway.reached, gateway.gone),
             replica=self.replica,
             asked=self.asked > 0,
@@ -266,6 +279,7 @@ class Node:
         make = self._attempts.make
         if decision.act is not None:
             self.acts.do(decision.act, decision.act_why)
+        make("question keepalived", lambda: self._question(decision))
         make("take the next steps", lambda: self._take_steps(decision))
         make("follow the role", lambda: self._follow(decision))
         make("write the role", lambda: self._write_role(decision.role))
@@ -275,6 +289,22 @@ class Node:
         if self.link is not None:
             make("tell the peer", self.link.say)
         self._plan_next_look(decision.look_again)
+
+    def _question(self, decision: Decision) -> None:
+        """What is done about a word of keepalived's that cannot be true."""
+        driver, doubt = self.stage.drivers.get("keepalived"), decision.kept.doubt
+        spec = self.plan.keepalived
+        if not isinstance(driver, Keepalived) or spec is None:
+            return
+        if decision.word_act is WordAct.BELIEVE_EYES and doubt is not None:
+            log.warning("%s: this node is taken for MASTER", doubt.reason.sentence)
+            self.feed.say(Vrrp.MASTER)
+        elif decision.word_act is WordAct.ASK and doubt is not None:
+            log.warning("%s: it is asked again", doubt.reason.sentence)
+            driver.ask_again(spec)
+        elif decision.word_act is WordAct.RESTART:
+            log.warning("keepalived does not say what is true: it is restarted")
+            driver.end_at_once()
 
     def _plan_next_look(self, at: float | None) -> None:
         if self._again is not None:
@@ -360,6 +390,7 @@ class Node:
         """(Re)open the links to the peer where the plan knows its address, and ask the gateway that it names."""
         spec = self.plan.keepalived
         interval = heartbeat_interval(spec.advert_interval) if spec else 1.0
+        self.adverts.watch(spec)
         self.gateway.ask(spec.gateway if spec else (), interval)
         route = (spec.peer_paths if spec else (), interval)
         if self.link is not None and self.link.route == route:
@@ -371,6 +402,12 @@ class Node:
         self._sure_at = self._loop.time() + SURE_AFTER
         if self.link is not None:
             self._opening = self._loop.create_task(self.link.open())
+
+    def reload_engines(self, written: list[str]) -> None:
+        """Have keepalived read its file again, if that is among the ``written``."""
+        driver = self.stage.drivers.get("keepalived")
+        if isinstance(driver, Keepalived) and str(self.paths.keepalived_conf) in written:
+            driver.reload()
 
     def make_driver(self, unit: Unit, post: Post) -> Driver:
         """The driver for one incarnation of the unit."""

@@ -223,7 +223,7 @@ class Service:
         A look that may have missed something counts when the next one finds nothing either.
         """
         self._looking = False
-        left = seen.members(self._mark, self.leader, seen.scopes.get(self._unit.name, ()))
+        left = self._members(seen)
         before, self._found_nothing = self._found_nothing, not left
         if left:
             self._end(left, seen)
@@ -232,6 +232,9 @@ class Service:
             self._post(Event.GONE, "")
         else:
             self._look()
+
+    def _members(self, seen: Processes) -> list[ProcessId]:
+        return seen.members(self._mark, self.leader, seen.scopes.get(self._unit.name, ()))
 
     def _end(self, left: list[ProcessId], seen: Processes) -> None:
         """Of a service of a thousand processes a few are watched: with the last of them comes the next sweep."""

@@ -15,7 +15,6 @@ from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.fence_peer import ask_for_peer
 from escadm.agent.node import Node
 from escadm.agent.patience import ELECTION, Overtaken, Patience, needs_of
-from escadm.agent.vrrp import Keepalived
 from escadm.config.overlay import canonical
 from escadm.core.change import PAIRED_STEPS, classify
 from escadm.core.decide import peer_lacks
@@ -180,12 +179,10 @@ class Verbs:
         written = await asyncio.to_thread(commit, prepared, self._host)
         for path in written:
             say({"say": f"wrote {path}"})
-        if _of(changes, ChangeClass.RESTART):
+        if _of(changes, ChangeClass.RESTART) and not node.lacks:
             return "reloaded; what was changed takes effect with: escadm restart"
         node.take_plan(prepared.plan)
-        driver = node.stage.drivers.get("keepalived")
-        if isinstance(driver, Keepalived) and str(node.paths.keepalived_conf) in written:
-            driver.reload()
+        node.reload_engines(written)
         if str(node.paths.drbd_res) in written and node.state("drbd") is UnitState.RUNNING:
             await asyncio.to_thread(bring_up)
         if node.active:

@@ -16,6 +16,7 @@ import select
 import signal
 import stat
 from collections.abc import Callable
+from pathlib import Path
 
 from escadm.agent.driver import Post
 from escadm.agent.looks import Looks
@@ -25,6 +26,7 @@ from escadm.core.types import VRRP_INSTANCE, KeepalivedSpec, ProcessSpec, Unit, 
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
+from escadm.render.keepalived import render_keepalived
 from escadm.system.files import write_atomically
 from escadm.system.keepalived import command, last_words
 from escadm.system.net import has_address
@@ -169,6 +171,17 @@ class Keepalived(Service):
         self._feed.open()
         if self.leader is not None and is_alive(self.leader) and not is_launching(self.leader.pid):
             os.kill(self.leader.pid, signal.SIGHUP)
+
+    def ask_again(self, spec: KeepalivedSpec) -> None:
+        """Have it read its file, as that should be, and say its state again."""
+        file = render_keepalived(spec, self._paths)
+        if write_atomically(Path(file.path), file.text, file.mode):
+            log.warning("%s was not as escadm had written it: written anew", file.path)
+        self.reload()
+
+    def end_at_once(self) -> None:
+        """SIGKILL to all of it, as one that does not answer may be frozen; its end is that of any other keepalived."""
+        self._looks.ask(lambda seen: kill(self._members(seen)))
 
     def _filter(self, event: Event, reason: str) -> None:
         """Service says READY when the process lives; ours is ready with its first word."""

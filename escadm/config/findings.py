@@ -27,11 +27,11 @@ class Findings:
 
     def mismatch(self, path: Path, message: str, hint: str = "", *, strict: bool) -> None:
         """What does not fit this machine: an error where the machine counts, else a warning."""
-        self._add(path, message, hint, key=False, warning=not strict)
+        self._add(path, message, hint, key=False, warning=not strict, of_machine=True)
 
-    def _add(self, path: Path, message: str, hint: str, key: bool, warning: bool) -> None:
+    def _add(self, path: Path, message: str, hint: str, key: bool, *, warning: bool, of_machine: bool = False) -> None:
         where: Where = self.marks.key(path) if key else self.marks.value(path)
-        problem = Problem(where, path_text(path), message, hint, warning)
+        problem = Problem(where, path_text(path), message, hint, warning, of_machine)
         if problem not in self._problems:
             self._problems.append(problem)
         if not warning and len(path) > 1:

@@ -173,7 +173,7 @@ class _Network:
         if not self.facts.strict:
             message = f"no `interface`: {FALLBACK_INTERFACE} is taken"
             self.findings.warn(_KEEPALIVED, message, _SET_INTERFACE, key=True)
-        elif own is None or own in self.facts.addresses:
+        elif self.facts.addresses.issuperset({own, source} - {None}):  # one that is missing is told already
             self.findings.error(
                 _KEEPALIVED, "no `interface` for the virtual address and VRRP", _SET_INTERFACE, key=True
             )

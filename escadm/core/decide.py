@@ -24,12 +24,17 @@ from escadm.core.fencing import (
 from escadm.core.health import Facts, judge
 from escadm.core.lifecycle import KILL_TIMEOUT, Event, Life, Limits, transition
 from escadm.core.peer import LONGEST_REASON, MOST_REASONS, Message, pairing_of
+from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, Intent, goal, reconcile
 from escadm.core.replication import Gate, Replica, why_unfit
 from escadm.core.role import gives_up, is_drained, master_units, reached, why_peer_lacks_data
+from escadm.core.rules.network import network_faults
+from escadm.core.rules.strangers import strangers
+from escadm.core.rules.word import WordAct, judge_word, next_look
 from escadm.core.situation import Kept, Situation
 from escadm.core.types import PROMOTION, Kind, Role, Start, Step, UnitState, Verdict, Vrrp
 
+ENGINES = frozenset({"keepalived", "drbd"})
 HOLDS_AFTER = 4.0
 """Seconds: a peer that is just leaving its role says so in less."""
 
@@ -54,9 +59,9 @@ class Decision:
 
     ``steps``: what may be started and stopped now. ``renewed``: units that have to go round from now on. ``role``: the
     one that was reached. ``fit``: what keepalived is told, None = nothing new. ``message``: what the peer is told.
-    ``facts`` and ``verdict``: what is published. ``act``: what is done about the data, for the reason ``act_why``.
-    ``answer``: what DRBD is told of the peer if it asks, None while that is not known. ``look_again``: when to decide
-    anew, at the latest, if nothing happens. ``kept``: for the next decision.
+    ``facts`` and ``verdict``: what is published. ``act``: what is done about the data, for the reason ``act_why``;
+    ``word_act``: about keepalived's word. ``answer``: what DRBD is told of the peer if it asks, None while that is not
+    known. ``look_again``: when to decide anew, at the latest, if nothing happens. ``kept``: for the next decision.
     """
 
     steps: tuple[Step, ...]
@@ -74,10 +79,13 @@ class Decision:
     is_drained: bool
     look_again: float | None
     kept: Kept
+    word_act: WordAct | None = None
 
 
 def decide(seen: Situation) -> Decision:
     """What follows from the situation."""
+    kept, word_act = judge_word(seen, fit=fitness(seen, drained=is_drained(seen.plan, seen.live())))
+    seen = replace(seen, kept=kept)
     held, candidate = holds_back(seen)
     asks = asks_for_peer(seen)
     act, why = data_act(seen, asks=asks)
@@ -90,7 +98,7 @@ def decide(seen: Situation) -> Decision:
     kept = replace(kept, release=gives_role_up(judged), waits_since=waits_for_peer(judged))
     judged = replace(judged, kept=kept)
     steps = tuple(reconcile(seen.plan, judged.live(), intent_of(judged)))
-    return _outward(once_taken(judged, steps), steps, renewed, act, why)
+    return replace(_outward(once_taken(judged, steps), steps, renewed, act, why), word_act=word_act)
 
 
 def _outward(seen: Situation, steps: tuple[Step, ...], renewed: frozenset[str], act: Act | None, why: str) -> Decision:
@@ -128,8 +136,10 @@ def _outward(seen: Situation, steps: tuple[Step, ...], renewed: frozenset[str], 
 
 def intent_of(seen: Situation) -> Intent:
     """What the reconciler goes by: the role counts while keepalived gives it and nothing takes it away."""
-    master = seen.vrrp is Vrrp.MASTER and not seen.kept.release and not seen.kept.hold and not is_waiting(seen)
-    return Intent(seen.wish.active, master, seen.wish.down, seen.wish.up, seen.absent)
+    kept = seen.kept
+    master = seen.vrrp is Vrrp.MASTER and not (kept.release or kept.hold or faults(seen) or is_waiting(seen))
+    unable = ENGINES if seen.lacks else frozenset()
+    return Intent(seen.wish.active, master, seen.wish.down, seen.wish.up, seen.absent, unable)
 
 
 def once_taken(seen: Situation, steps: tuple[Step, ...]) -> Situation:
@@ -156,6 +166,23 @@ def is_settled(seen: Situation, wanted: frozenset[str]) -> bool:
 
 
 # --- what is wrong here ----------------------------------------------------------------------------------
+
+
+def faults(seen: Situation) -> tuple[Reason, ...]:
+    """Why this node can take no part, for certain: whatever keepalived and the peer say, and at once."""
+    spec = seen.plan.keepalived
+    if spec is None or seen.lacks:
+        return seen.lacks
+    distrust = () if seen.kept.distrust is None else (seen.kept.distrust[0],)
+    return (*network_faults(spec, seen.interfaces), *distrust)
+
+
+def findings(seen: Situation) -> tuple[Reason, ...]:
+    """What is not as it should be on the wire, though it does not keep the role from this node."""
+    spec = seen.plan.keepalived
+    others = strangers(spec, seen.adverts, seen.now) if spec else ()
+    doubt = seen.kept.doubt
+    return (*others, doubt.reason) if doubt is not None and doubt.asked is not None else others
 
 
 def failing(seen: Situation) -> list[str]:
@@ -300,11 +327,14 @@ def promotion_gate(seen: Situation, replica: Replica | None) -> tuple[Gate, str]
 def fitness(seen: Situation, *, drained: bool) -> bool | None:
     """Whether keepalived may give this node the role, None = nothing new is to be said.
 
-    False only once nothing of the primary is left: until then the VIP stays where the services still are. Data that is
-    being brought up is not fit yet; of data that has not been looked at yet nothing new is said.
+    False only once nothing of the primary is left: until then the VIP stays where the services still are; at once where
+    nobody can reach this node. Data that is being brought up is not fit yet; of data that has not been looked at yet
+    nothing new is said.
     """
     if not seen.plan.is_pair:
         return None
+    if faults(seen):
+        return False
     volume = seen.state("drbd") if seen.plan.drbd is not None else None
     if volume is UnitState.RUNNING and seen.replica is None:
         return None
@@ -314,7 +344,7 @@ def fitness(seen: Situation, *, drained: bool) -> bool | None:
 
 def is_fit(seen: Situation) -> bool:
     """Whether nothing but the election keeps the role from this node."""
-    takes_part = seen.vrrp in (Vrrp.MASTER, Vrrp.BACKUP) or is_held_by_vrrp(seen)
+    takes_part = (seen.vrrp in (Vrrp.MASTER, Vrrp.BACKUP) or is_held_by_vrrp(seen)) and not faults(seen)
     has_gateway = seen.gateway.reached is not False
     return seen.wish.active and takes_part and not failing(seen) and not unfit_data(seen) and has_gateway
 
@@ -346,7 +376,8 @@ def message_of(seen: Situation, *, settled: bool, drained: bool) -> Message:
 def _reasons(seen: Situation) -> list[str]:
     if not seen.wish.active:
         return ["it is stopped"]
-    found = [f"{name} {seen.lives[name].reason}"[:LONGEST_REASON] for name in failing(seen)[:MOST_REASONS]]
+    found = [each.sentence[:LONGEST_REASON] for each in faults(seen)]
+    found += [f"{name} {seen.lives[name].reason}"[:LONGEST_REASON] for name in failing(seen)[:MOST_REASONS]]
     unfit = unfit_data(seen)[:LONGEST_REASON]
     found += [unfit] if unfit and unfit not in found else []
     return found + ([NO_GATEWAY] if seen.gateway.reached is False else [])
@@ -368,6 +399,8 @@ def facts_of(seen: Situation) -> Facts:
         gateway=seen.gateway.reached,
         replica=seen.replica,
         unfit=unfit_data(seen),
+        faults=faults(seen),
+        findings=findings(seen),
         pairing=pairing_of(seen.plan),
     )
 
@@ -390,4 +423,6 @@ def look_again(seen: Situation) -> float | None:
         due.append(seen.sure_at)
     if seen.kept.waits_since is not None and is_waiting(seen):
         due.append(min(seen.kept.waits_since + longest_wait(seen), _heard_until(seen)))
+    if (word := next_look(seen)) is not None:
+        due.append(word)
     return min(due, default=None)

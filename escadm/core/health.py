@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from escadm.core.fencing import NO_GATEWAY
 from escadm.core.lifecycle import FAILURE_LIMIT, Life
+from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
 from escadm.core.redundancy import SPLIT, degradation, unfitness
 from escadm.core.replication import Replica
@@ -33,7 +34,8 @@ class Facts:
     """Everything that a verdict rests on.
 
     ``vip_here`` None = not looked at. ``release``: why the role is given up. ``held``: why it is not taken. ``unfit``:
-    why the data here must not be served. ``gateway``: whether it is reached, None where there is none.
+    why the data here must not be served. ``faults``: why the node can certainly take no part. ``findings``: what is not
+    as it should be on the wire. ``gateway``: whether it is reached, None where there is none.
     """
 
     plan: Plan
@@ -48,6 +50,8 @@ class Facts:
     gateway: bool | None = None
     replica: Replica | None = None
     unfit: str = ""
+    faults: tuple[Reason, ...] = ()
+    findings: tuple[Reason, ...] = ()
     pairing: Mapping[str, str] = field(default_factory=dict)
 
     def life(self, name: str) -> Life:
@@ -101,7 +105,8 @@ def _shown(facts: Facts) -> list[str]:
 
 
 def _failures(facts: Facts, wanted: frozenset[str]) -> tuple[str, ...]:
-    found = [f"{name} {facts.life(name).reason}" for name in facts.plan.units if has_failed(facts, name)]
+    found = [each.sentence for each in facts.faults]
+    found += [f"{name} {facts.life(name).reason}" for name in facts.plan.units if has_failed(facts, name)]
     stuck = (UnitState.STOPPING, UnitState.KILLING)
     found += [
         f"{name} cannot be stopped: {life.reason}"
@@ -169,6 +174,7 @@ def _split(facts: Facts) -> list[str]:
 def _degradations(facts: Facts) -> tuple[str, ...]:
     found = [each for each in (facts.release, facts.held) if each]
     found += [NO_GATEWAY] if facts.gateway is False else []
+    found += [each.sentence for each in facts.findings]
     trouble, peer = _volume_trouble(facts), _peer_findings(facts)
     found += [trouble, *peer] if trouble == SPLIT else [*peer, trouble] if trouble else peer
     if facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and facts.vip_here is False and facts.plan.keepalived:
@@ -249,6 +255,8 @@ def _why_stopped(facts: Facts, unit: Unit) -> str:
         return ""
     if unit.name in facts.intent.down:
         return "by hand"
+    if unit.name in facts.intent.unable:
+        return "this machine lacks what it needs"
     held = []
     for need in counted_needs(unit, facts.intent.absent):
         if facts.plan.units[need].kind is Kind.CONDITION:

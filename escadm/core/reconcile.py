@@ -24,6 +24,7 @@ class Intent:
 
     ``active``: the node is to take part at all. ``master``: the condition ``keepalived:master`` holds. ``down``:
     stopped by name. ``up``: switched off at startup, but started by name. ``absent``: not installed here.
+    ``unable``: what this machine cannot run as it is now.
     """
 
     active: bool = True
@@ -31,6 +32,7 @@ class Intent:
     down: frozenset[str] = frozenset()
     up: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
+    unable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ def goal(plan: Plan, intent: Intent) -> frozenset[str]:
     wanted: set[str] = set()
     for name, unit in plan.units.items():
         called = unit.startup or name in intent.up
-        excluded = name in intent.down or name in intent.absent or (unit.kind is Kind.CONDITION and not intent.master)
+        barred = intent.down | intent.absent | intent.unable
+        excluded = name in barred or (unit.kind is Kind.CONDITION and not intent.master)
         if intent.active and called and not excluded and wanted.issuperset(counted_needs(unit, intent.absent)):
             wanted.add(name)
     return frozenset(wanted)

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from escadm.core.adverts import Adverts
 from escadm.core.fencing import Hold
+from escadm.core.interfaces import Interfaces
 from escadm.core.lifecycle import Life
+from escadm.core.reason import Reason
 from escadm.core.reconcile import Live
 from escadm.core.replication import Replica
 from escadm.core.role import Peer
@@ -40,12 +43,23 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is seen and contradicts keepalived's word, since when, and when keepalived was asked to say it again."""
+
+    reason: Reason
+    since: float
+    asked: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """What one decision leaves for the next.
 
     ``release``: why this node gives the role up. ``hold``: why it must not take it. ``candidate``: what will hold it
     back once it has lasted, and since when that is so. ``abandoned``: why waiting writes were given up, until the role
     is gone as well. ``waits_since``: since when it has waited for its peer to leave the role, None when it need not.
+    ``doubt``: what contradicts keepalived's word. ``restarted``: when keepalived was restarted for that. ``distrust``:
+    why this node is in fault because of it, and until when.
     """
 
     role: Role | None = None
@@ -55,6 +69,9 @@ class Kept:
     candidate: tuple[Hold, float] | None = None
     abandoned: str = ""
     waits_since: float | None = None
+    doubt: Doubt | None = None
+    restarted: float | None = None
+    distrust: tuple[Reason, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +82,9 @@ class Situation:
     must go round. ``absent``: units that are not installed. ``vrrp``: keepalived's last word. ``asked``: DRBD waits to
     be told what has become of the peer. ``acting``: the data is being declared outdated, or writes given up, just now.
     ``sure_at``: until then a peer's silence says nothing, the agent has only begun to listen. ``vip_here`` None = there
-    is none, or it cannot be looked at. ``heard_at``: when the peer was heard last.
+    is none, or it cannot be looked at. ``heard_at``: when the peer was heard last. ``interfaces``: this node's own,
+    None until they were looked at. ``adverts``: VRRP's, as they are seen. ``lacks``: what the engines need and the
+    machine does not have (yet).
     """
 
     plan: Plan
@@ -78,6 +97,9 @@ class Situation:
     absent: frozenset[str] = frozenset()
     vrrp: Vrrp = Vrrp.UNKNOWN
     vip_here: bool | None = None
+    interfaces: Interfaces | None = None
+    lacks: tuple[Reason, ...] = ()
+    adverts: Adverts = field(default_factory=Adverts)
     peer: Peer | None = None
     heard_at: float | None = None
     gateway: Gateway = Gateway()

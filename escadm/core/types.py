@@ -316,13 +316,17 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding: ``FILE:LINE:COLUMN: PATH: what is wrong: what to do``."""
+    """One finding: ``FILE:LINE:COLUMN: PATH: what is wrong: what to do``.
+
+    ``of_machine``: the file is sound, it is this machine that does not have, or not yet, what the file names.
+    """
 
     where: Where
     path: str
     message: str
     hint: str = ""
     warning: bool = False
+    of_machine: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         parts = [str(self.where), "warning" if self.warning else "", self.path, self.message, self.hint]

@@ -6,34 +6,46 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
+from typing import TypeVar
 
+from escadm.core.interfaces import Interface
 from escadm.core.types import Address, HostFacts
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.drbd import kernel_major
 from escadm.system.systemd import enabled_units, masked_units
 
+RTM_NEWLINK = 16
+RTM_GETLINK = 18
 RTM_NEWADDR = 20
 RTM_GETADDR = 22
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
 NLM_F_REQUEST = 0x1
 NLM_F_DUMP = 0x300
+NLM_F_DUMP_INTR = 0x10
 IFA_ADDRESS = 1
 IFA_LOCAL = 2
 IFA_F_DADFAILED = 0x08
+IFLA_IFNAME = 3
+IFF_UP = 0x1
+IFF_RUNNING = 0x40
 RTMGRP_LINK = 0x1
 RTMGRP_IPV4_IFADDR = 0x10
 RTMGRP_IPV6_IFADDR = 0x100
 
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, interface index
+LINK = struct.Struct("=BBHiII")  # ifinfomsg: family, padding, type, index, flags, change
 ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
 
+_T = TypeVar("_T")
+
 ANSWER_WITHIN = 2.0
+ATTEMPTS = 10
 BUFFER = 1 << 16
 
 
@@ -42,17 +54,25 @@ def host_facts(paths: Paths) -> HostFacts:
 
     Strict for itself alone.
     """
-    found: dict[str, list[Address]] = {name: [] for _, name in socket.if_nameindex()}
-    for interface, address in _addresses():
-        found.setdefault(interface, []).append(address)
-    interfaces = {name: tuple(each) for name, each in found.items()}
     return HostFacts(
-        interfaces,
+        {name: each.addresses for name, each in interfaces().items()},
         strict=paths.is_host,
         drbd_major=kernel_major(),
         enabled=enabled_units(paths),
         masked=masked_units(paths),
     )
+
+
+def interfaces() -> dict[str, Interface]:
+    """Every interface of this machine (network namespace) as it is now."""
+    found: dict[str, list[Address]] = {}
+    for name, address in _addresses():
+        found.setdefault(name, []).append(address)
+    links = _ask(RTM_GETLINK, RTM_NEWLINK, LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0), _link)
+    return {
+        name: Interface(bool(flags & IFF_UP), bool(flags & IFF_RUNNING), tuple(found.get(name, ())))
+        for name, flags in links
+    }
 
 
 def has_address(interface: str, address: Address) -> bool:
@@ -89,34 +109,42 @@ def drain(sock: socket.socket) -> None:
 
 def _addresses() -> list[tuple[str, Address]]:
     """Every address of the machine with its interface."""
+    return _ask(RTM_GETADDR, RTM_NEWADDR, ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0), _address)
+
+
+def _ask(question: int, answer: int, body: bytes, parse: Callable[[bytes], Iterable[_T]]) -> list[_T]:
+    """What the kernel lists, parsed. A list that changed while it was read may lack what was there all the time."""
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
-            sock.settimeout(ANSWER_WITHIN)
-            sock.bind((0, 0))
-            body = ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-            flags = NLM_F_REQUEST | NLM_F_DUMP
-            sock.send(HEADER.pack(HEADER.size + len(body), RTM_GETADDR, flags, 1, 0) + body)
-            return list(_dump(sock))
+        for _ in range(ATTEMPTS):
+            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
+                sock.settimeout(ANSWER_WITHIN)
+                sock.bind((0, 0))
+                flags = NLM_F_REQUEST | NLM_F_DUMP
+                sock.send(HEADER.pack(HEADER.size + len(body), question, flags, 1, 0) + body)
+                listed = list(_dump(sock))
+            if not any(flags & NLM_F_DUMP_INTR for _, flags, _ in listed):
+                return [each for kind, _, message in listed if kind == answer for each in parse(message)]
     except OSError as error:
-        raise Failed(f"cannot ask the kernel for the addresses of this machine: {error}") from error
+        raise Failed(f"cannot ask the kernel for this machine's interfaces and addresses: {error}") from error
+    raise Failed("cannot ask the kernel for this machine's interfaces and addresses: they change all the time")
 
 
-def _dump(sock: socket.socket) -> Iterator[tuple[str, Address]]:
+def _dump(sock: socket.socket) -> Iterator[tuple[int, int, bytes]]:
+    """Each message of an answer, its end included: kind, flags, body."""
     while True:
-        for kind, body in _messages(sock.recv(BUFFER)):
-            if kind == NLMSG_DONE:
-                return
+        for kind, flags, body in _messages(sock.recv(BUFFER)):
             if kind == NLMSG_ERROR:
                 number = -struct.unpack_from("=i", body)[0]
                 raise OSError(number, os.strerror(number))
-            if kind == RTM_NEWADDR:
-                yield from _address(body)
+            yield kind, flags, body
+            if kind == NLMSG_DONE:
+                return
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     while len(data) >= HEADER.size:
-        length, kind, _, _, _ = HEADER.unpack_from(data)
-        yield kind, data[HEADER.size : length]
+        length, kind, flags, _, _ = HEADER.unpack_from(data)
+        yield kind, flags, data[HEADER.size : length]
         data = data[_aligned(length) :]
 
 
@@ -131,6 +159,13 @@ def _address(body: bytes) -> Iterator[tuple[str, Address]]:
     if raw is not None:
         with suppress(OSError):
             yield socket.if_indextoname(index), ip_address(raw)
+
+
+def _link(body: bytes) -> Iterator[tuple[str, int]]:
+    """Name and flags of one RTM_NEWLINK."""
+    _, _, _, _, flags, _ = LINK.unpack_from(body)
+    attributes = dict(_attributes(body[LINK.size :]))
+    yield attributes[IFLA_IFNAME].rstrip(b"\0").decode(), flags
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

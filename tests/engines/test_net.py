@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import select
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
+
+import pytest
 
 from escadm.paths import Paths
 from escadm.system import net
@@ -37,13 +41,27 @@ ip("addr", "del", "172.16.2.0/16", "dev", "left")
 assert not net.has_address("left", ip_address("172.16.2.0"))
 assert select.select([events], [], [], 5)[0], "no event for the loss"
 net.drain(events)
+look = net.interfaces()
+assert set(look) == {"lo", "left", "right"}
+assert not look["left"].up
+assert not look["lo"].up
 ip("link", "set", "left", "up")
 assert select.select([events], [], [], 5)[0], "no event for the link"
+net.drain(events)
+assert (net.interfaces()["left"].up, net.interfaces()["left"].carrier) == (True, False)
+ip("link", "set", "right", "up")
+assert select.select([events], [], [], 5)[0], "no event for the carrier"
+net.drain(events)
+assert net.interfaces()["left"].carrier
+assert net.interfaces()["left"].addresses[0] == ip_address("172.16.0.1")
 events.setsockopt(1, 8, 1)  # SO_RCVBUF as small as it gets: an overrun must not raise
 lines = [f"addr add 10.1.{number // 250}.{number % 250 + 1}/32 dev left" for number in range(400)]
 subprocess.run(["ip", "-batch", "-"], check=True, input=chr(10).join(lines).encode())
 net.drain(events)
-assert len(net.host_facts(Paths()).interfaces["left"]) == 402
+left = [each for each in net.host_facts(Paths()).interfaces["left"] if not each.is_link_local]
+assert len(left) == 402
+ip("link", "del", "left")
+assert set(net.interfaces()) == {"lo"}
 """
 
 
@@ -74,3 +92,19 @@ def test_a_quiet_socket_drains_at_once() -> None:
     with net.open_address_events() as events:
         net.drain(events)
         assert not select.select([events], [], [], 0)[0]
+
+
+def test_a_list_that_changed_while_it_was_read_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = net._dump
+
+    def interrupted(sock: socket.socket) -> Iterator[tuple[int, int, bytes]]:
+        """The first two lists lack everything, and say that they are not to be trusted."""
+        asked.append(sock)
+        for kind, flags, body in real(sock):
+            if len(asked) > 2 or kind == net.NLMSG_DONE:
+                yield kind, flags | (net.NLM_F_DUMP_INTR if len(asked) < 3 else 0), body
+
+    monkeypatch.setattr(net, "_dump", interrupted)
+    assert net.has_address("lo", ip_address("127.0.0.1"))
+    assert len(asked) == 3

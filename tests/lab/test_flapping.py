@@ -66,7 +66,7 @@ def check_log(node: Node) -> int:
 
 
 def test_fifty_flips_end_as_the_last_one_says(new_lab: NewLab) -> None:
-    lab = new_lab(config=CONFIG)
+    lab = new_lab(config=CONFIG, advert=2.0)  # words that are not true must stand for a while
     primary, _ = wait_healthy(lab)
     for last in ("BACKUP", "MASTER"):
         first = "MASTER" if last == "BACKUP" else "BACKUP"

@@ -1,0 +1,1 @@
+"""Rules of the role, a file for each family: facts in, reasons out."""
