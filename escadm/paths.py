@@ -43,6 +43,21 @@ class Paths:
         return self.below("/opt/cisco/esc/esc-config/secrets.env")
 
     @property
+    def node_key(self) -> Path:
+        """This node's private key; root only."""
+        return self.below("/opt/cisco/esc/esc-config/node.key")
+
+    @property
+    def node_pub(self) -> Path:
+        """The public half of this node's key."""
+        return self.below("/opt/cisco/esc/esc-config/node.pub")
+
+    @property
+    def peer_pub(self) -> Path:
+        """The peer's public key, pinned at the first contact."""
+        return self.below("/opt/cisco/esc/esc-config/peer.pub")
+
+    @property
     def ovf_merged(self) -> Path:
         """The digest of the OVF environment that has been merged; root only."""
         return self.below("/var/lib/escadm/ovf-merged")

@@ -32,7 +32,18 @@ LONG_FUNCTIONS = {
     "escadm/cli/commands/ha.py:ha_set": "a table of options",
 }
 # what answers to `status` must not load: the configuration, the templates, the loop
-HEAVY = {"yaml", "pydantic", "pydantic_core", "jinja2", "psutil", "asyncio", "rich", "escadm.config", "escadm.render"}
+HEAVY = {
+    "yaml",
+    "pydantic",
+    "pydantic_core",
+    "jinja2",
+    "psutil",
+    "asyncio",
+    "rich",
+    "nacl",
+    "escadm.config",
+    "escadm.render",
+}
 
 
 @pytest.mark.parametrize(

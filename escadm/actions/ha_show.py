@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from escadm.config import read_plan
+from escadm.core.session import fingerprint
 from escadm.core.types import DrbdSpec, HostFacts, KeepalivedSpec, Problem
 from escadm.paths import Paths
+from escadm.system.keys import read_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +20,11 @@ class HaView:
     keepalived: KeepalivedSpec | None
     drbd: DrbdSpec | None
     warnings: tuple[Problem, ...] = ()
+    node_key: str = ""
+    peer_key: str = ""
 
     def parameters(self) -> list[tuple[str, str]]:
-        """Name and value, named as the options of ``ha set``."""
+        """Name and value, named as the options of ``ha set``; last the fingerprints of both nodes' keys."""
         if self.keepalived is None:
             return []
         spec = self.keepalived
@@ -34,6 +39,8 @@ class HaView:
             ("advert_interval", f"{spec.advert_interval:g}"),
             ("gateway", _listed(spec.gateway)),
             ("ha_node_list", _listed(self.drbd.nodes if self.drbd else ())),
+            ("node_key", self.node_key),
+            ("peer_key", self.peer_key),
         ]
         return [(name, value) for name, value in found if value]
 
@@ -41,7 +48,13 @@ class HaView:
 def ha_show(paths: Paths, facts: HostFacts) -> HaView:
     """What is in effect. Raises InvalidConfig with every problem."""
     read = read_plan(paths.config, facts)
-    return HaView(read.plan.keepalived, read.plan.drbd, read.warnings)
+    node, peer = _fingerprint(paths.node_pub), _fingerprint(paths.peer_pub)
+    return HaView(read.plan.keepalived, read.plan.drbd, read.warnings, node, peer)
+
+
+def _fingerprint(path: Path) -> str:
+    key = read_key(path)
+    return fingerprint(key) if key else ""
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -45,7 +45,8 @@ def judge(signs: Signs) -> Snapshot:
     if signs.snapshot is None:
         return Snapshot(verdict)
     last_known = tuple(_last_known(resource) for resource in signs.snapshot.resources)
-    return replace(signs.snapshot, verdict=verdict, role=None, role_since=None, resources=last_known, replication=None)
+    unknown = replace(signs.snapshot, verdict=verdict, role=None, role_since=None, replication=None, peer=None)
+    return replace(unknown, resources=last_known)
 
 
 def _doubt(signs: Signs) -> str:

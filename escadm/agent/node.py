@@ -15,6 +15,7 @@ from escadm.agent.attempt import Attempts, is_answered
 from escadm.agent.data_acts import DataActs
 from escadm.agent.driver import Driver, Post
 from escadm.agent.gateway import GatewayFeed
+from escadm.agent.identity import Identity
 from escadm.agent.journal import Journal, iso
 from escadm.agent.looks import Looks
 from escadm.agent.make import DriverMaker
@@ -27,7 +28,7 @@ from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
 from escadm.core.decide import Decision, decide, intent_of, promotion_gate
 from escadm.core.fencing import sees_more
 from escadm.core.lifecycle import Event, Life
-from escadm.core.peer import encode
+from escadm.core.peer import document
 from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, goal
 from escadm.core.replication import Gate, Replica
@@ -66,6 +67,7 @@ class Node:
         self.switchover = ""  # why the role is given up on purpose
         self.asked = 0  # how many wait to hear what has become of the peer
         self.link: PeerLinks | None = None
+        self.identity = Identity(paths)
         self.gateway = GatewayFeed(self.wake)
         self.addresses = AddressFeed(self.wake)
         self.adverts = AdvertFeed(self.wake)
@@ -236,6 +238,7 @@ class Node:
             vip_here=self._vip_here(),
             peer=self.peer,
             heard_at=self.link.heard_at if self.link else None,
+            known=self.link.acquaintance() if self.link else None,
             interfaces=self.addresses.interfaces,
             lacks=self.lacks,
             adverts=self.adverts.seen,
@@ -397,8 +400,8 @@ class Node:
             return
         if self.link is not None:
             self.link.close()
-        tell = lambda: encode(self.decision.message)  # noqa: E731
-        self.link = PeerLinks(*route, tell, self.wake) if route[0] else None
+        tell = lambda: document(self.decision.message)  # noqa: E731
+        self.link = PeerLinks(*route, tell, self.wake, self.identity) if route[0] else None
         self._sure_at = self._loop.time() + SURE_AFTER
         if self.link is not None:
             self._opening = self._loop.create_task(self.link.open())

@@ -43,6 +43,7 @@ def picture(
         resources=tuple(resources),
         history=history,
         replication=_replication(facts),
+        peer=facts.known,
     )
 
 

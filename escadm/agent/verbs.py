@@ -56,6 +56,7 @@ class Verbs:
             "reload": lambda: self.reload(say, force=force),
             "switchover": lambda: self.switchover(force=force),
             "fence-peer": lambda: ask_for_peer(self._node),
+            "trust": lambda: self.trust(str(request.get("key") or ""), forget=request.get("forget") is True),
         }
         verb = known.get(str(request.get("do")))
         if verb is None:
@@ -236,6 +237,15 @@ class Verbs:
         if await self._patience.within(election, lambda: self._node.vrrp is Vrrp.MASTER):
             raise Failed(NOBODY)
         return "the role was given up; who has it now is not known here, as the peer's address is not"
+
+    # --- the peer's key ---
+
+    async def trust(self, key: str, *, forget: bool) -> str:
+        """Take another key for the peer's, or have the next first contact decide about it."""
+        link = self._node.link
+        if link is None:
+            raise Failed("this node knows no peer", "make it one of a pair with: escadm ha set")
+        return link.forget() if forget else link.trust(key)
 
     def _peer_is_settled(self) -> bool:
         return self._node.peer is not None and self._node.peer.settled

@@ -95,4 +95,5 @@ def snapshot_lines(snapshot: Snapshot, *, verbose: bool) -> list[tuple[str, str 
     lines: list[tuple[str, str | None]] = [(status_line(verdict), SEVERITY_COLOURS[verdict.severity])]
     if verbose:
         lines += [(describe(resource), resource_colour(resource)) for resource in snapshot.resources]
+        lines += [(line, None) for line in snapshot.peer.lines()] if snapshot.peer else []
     return lines

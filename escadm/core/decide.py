@@ -402,6 +402,7 @@ def facts_of(seen: Situation) -> Facts:
         faults=faults(seen),
         findings=findings(seen),
         pairing=pairing_of(seen.plan),
+        known=seen.known,
     )
 
 

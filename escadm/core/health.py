@@ -12,6 +12,7 @@ from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
 from escadm.core.redundancy import SPLIT, degradation, unfitness
 from escadm.core.replication import Replica
 from escadm.core.role import Peer
+from escadm.core.trust import Acquaintance
 from escadm.core.types import (
     PROMOTION,
     Health,
@@ -35,7 +36,8 @@ class Facts:
 
     ``vip_here`` None = not looked at. ``release``: why the role is given up. ``held``: why it is not taken. ``unfit``:
     why the data here must not be served. ``faults``: why the node can certainly take no part. ``findings``: what is not
-    as it should be on the wire. ``gateway``: whether it is reached, None where there is none.
+    as it should be on the wire. ``gateway``: whether it is reached, None where there is none. ``known``: how the nodes
+    know each other.
     """
 
     plan: Plan
@@ -53,6 +55,7 @@ class Facts:
     faults: tuple[Reason, ...] = ()
     findings: tuple[Reason, ...] = ()
     pairing: Mapping[str, str] = field(default_factory=dict)
+    known: Acquaintance | None = None
 
     def life(self, name: str) -> Life:
         """The life of the unit; one that never lived is stopped."""
@@ -173,6 +176,7 @@ def _split(facts: Facts) -> list[str]:
 
 def _degradations(facts: Facts) -> tuple[str, ...]:
     found = [each for each in (facts.release, facts.held) if each]
+    found += [facts.known.stranger] if facts.known and facts.known.stranger else []
     found += [NO_GATEWAY] if facts.gateway is False else []
     found += [each.sentence for each in facts.findings]
     trouble, peer = _volume_trouble(facts), _peer_findings(facts)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from escadm.core.evidence import Evidence
+from escadm.core.evidence import Evidence, decode
 from escadm.core.evidence import encode as encode_evidence
+from escadm.core.role import Peer
 from escadm.core.types import Plan, Role, Vrrp
 
 LONGEST_REASON = 200
 MOST_REASONS = 3
+"""What a node tells."""
+REASONS_TAKEN = 10
+LONGEST_TEXT = 200
+"""What it takes from another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,8 @@ class Message:
     replica: Evidence | None = None
 
 
-def encode(message: Message) -> dict[str, object]:
-    """The message ready for ``json.dumps``."""
+def document(message: Message) -> dict[str, object]:
+    """The message as what :func:`encode` takes."""
     return {
         "vrrp": message.vrrp,
         "role": message.role,
@@ -65,3 +71,41 @@ def pairing_of(plan: Plan) -> dict[str, str]:
         "advert_interval": f"{spec.advert_interval:g}",
         "drbd": volume,
     }
+
+
+def encode(told: Mapping[str, object], hears: Collection[str]) -> bytes:
+    """The content of a datagram: what the node tells, and on which of the receiver's addresses it hears it."""
+    return json.dumps({"escadm": 1, **told, "hears": list(hears)}, separators=(",", ":")).encode()
+
+
+def parse(data: bytes, address: str) -> Peer | None:
+    """The content of a datagram as a Peer that was heard; None for anything that is none."""
+    try:
+        told = json.loads(data)
+        if told["escadm"] != 1:
+            return None
+        role, gateway, hears = told.get("role"), told.get("gateway"), told.get("hears")
+        return Peer(
+            address,
+            heard=True,
+            vrrp=Vrrp(told["vrrp"]),
+            role=Role(role) if role else None,
+            fit=told["fit"] is True,
+            settled=told.get("settled") is True,
+            reasons=tuple(_plain(reason) for reason in told.get("reasons", ()))[:REASONS_TAKEN],
+            pairing={_plain(key): _plain(value) for key, value in told.get("pairing", {}).items()},
+            replica=decode(told.get("replica")),
+            holds=told.get("holds") is True,
+            gateway=gateway if isinstance(gateway, bool) else None,
+            has_volume=told.get("has_volume") is not False,
+            asks=told.get("asks") is True,
+            runs=told.get("runs") is True,
+            hears_us=bool(hears) if isinstance(hears, list) else None,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _plain(text: object) -> str:
+    """One short line that a terminal takes as text: it will stand in ``status``."""
+    return "".join(each if each.isprintable() else " " for each in str(text)[:LONGEST_TEXT])

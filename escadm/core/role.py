@@ -26,7 +26,8 @@ class Peer:
     ``near``: it is heard on the path that VRRP takes. ``holds``: it keeps out of the election only because it knows
     of a primary. ``gateway``: whether it can reach one, None where it has none. ``has_volume``: DRBD is up there.
     ``asks``: it is about to go on without this node's copy, and wants that outdated. ``stale``: this node's DRBD has
-    seen more of it since it said this. ``runs``: something of the primary is left there.
+    seen more of it since it said this. ``runs``: something of the primary is left there. ``hears_us``: whether it hears
+    this node, on any path; None = a version that does not say.
     """
 
     address: str
@@ -45,6 +46,7 @@ class Peer:
     asks: bool = False
     stale: bool = False
     runs: bool = False
+    hears_us: bool | None = None
 
     @property
     def able(self) -> bool:

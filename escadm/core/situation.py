@@ -17,6 +17,7 @@ from escadm.core.reason import Reason
 from escadm.core.reconcile import Live
 from escadm.core.replication import Replica
 from escadm.core.role import Peer
+from escadm.core.trust import Acquaintance
 from escadm.core.types import Plan, Role, Unit, UnitState, Vrrp
 
 
@@ -82,7 +83,8 @@ class Situation:
     must go round. ``absent``: units that are not installed. ``vrrp``: keepalived's last word. ``asked``: DRBD waits to
     be told what has become of the peer. ``acting``: the data is being declared outdated, or writes given up, just now.
     ``sure_at``: until then a peer's silence says nothing, the agent has only begun to listen. ``vip_here`` None = there
-    is none, or it cannot be looked at. ``heard_at``: when the peer was heard last. ``interfaces``: this node's own,
+    is none, or it cannot be looked at. ``heard_at``: when the peer was heard last.
+    ``known``: how the nodes know each other. ``interfaces``: this node's own,
     None until they were looked at. ``adverts``: VRRP's, as they are seen. ``lacks``: what the engines need and the
     machine does not have (yet).
     """
@@ -102,6 +104,7 @@ class Situation:
     adverts: Adverts = field(default_factory=Adverts)
     peer: Peer | None = None
     heard_at: float | None = None
+    known: Acquaintance | None = None
     gateway: Gateway = Gateway()
     replica: Replica | None = None
     asked: bool = False

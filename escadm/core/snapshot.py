@@ -9,6 +9,8 @@ from escadm.core.evidence import Replication
 from escadm.core.evidence import decode as decode_evidence
 from escadm.core.evidence import encode as encode_evidence
 from escadm.core.replication import Replica
+from escadm.core.trust import decode as decode_acquaintance
+from escadm.core.trust import encode as encode_acquaintance
 from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, Verdict
 
 SCHEMA = 1
@@ -39,6 +41,7 @@ def encode(snapshot: Snapshot) -> dict[str, object]:
         "resources": [_encode_resource(resource) for resource in snapshot.resources],
         "history": [_encode_change(change) for change in snapshot.history],
         "replication": _encode_replication(snapshot.replication) if snapshot.replication else None,
+        "peer": encode_acquaintance(snapshot.peer) if snapshot.peer else None,
     }
 
 
@@ -109,6 +112,7 @@ def decode(data: object) -> Snapshot:
         resources=tuple(_decode_resource(item) for item in _get(document, "resources", list)),
         history=tuple(_decode_change(item) for item in _get(document, "history", list)),
         replication=_decode_replication(document.get("replication")),
+        peer=decode_acquaintance(document.get("peer")),
     )
 
 

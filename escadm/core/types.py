@@ -11,6 +11,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from escadm.core.evidence import Replication
+from escadm.core.trust import Acquaintance
 
 Address = IPv4Address | IPv6Address
 
@@ -405,7 +406,8 @@ class RoleChange:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the agent publishes and ``status`` prints. ``replication`` None = there is no volume, or it is not up."""
+    """What the agent publishes and ``status`` prints. ``replication`` None = there is no volume, or it is not up.
+    ``peer`` None = its address is not known."""
 
     verdict: Verdict
     role: Role | None = None
@@ -414,3 +416,4 @@ class Snapshot:
     resources: tuple[ResourceStatus, ...] = ()
     history: tuple[RoleChange, ...] = ()
     replication: Replication | None = None
+    peer: Acquaintance | None = None

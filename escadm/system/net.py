@@ -80,6 +80,11 @@ def has_address(interface: str, address: Address) -> bool:
     return (interface, address) in _addresses()
 
 
+def interface_of(address: Address) -> str | None:
+    """The interface that carries ``address`` now, None where none does."""
+    return next((interface for interface, each in _addresses() if each == address), None)
+
+
 def open_address_events() -> socket.socket:
     """A non-blocking socket that becomes readable when a link or an address changes: look again, then drain it."""
     try:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 HEAD = Path(__file__).parent / "files/copyright"
 LICENCE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE)", re.IGNORECASE)
+APACHE = """On Debian systems, the full text of the Apache License, Version 2.0, is in
+/usr/share/common-licenses/Apache-2.0."""
 HOLDER = re.compile(r"^\s*(?:copyright(?: \(c\)| ©)?) +(\d.*|the .*|[A-Z].*)$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -24,7 +26,7 @@ def copyright_file(found: Mapping[str, importlib.metadata.Distribution]) -> str:
 def _paragraph(distribution: importlib.metadata.Distribution) -> str:
     name, version = distribution.metadata["Name"], distribution.version
     files = [file for file in distribution.files or () if LICENCE.match(file.name)]
-    texts = [Path(str(file.locate())).read_text(encoding="utf-8") for file in files]
+    texts = [_text(Path(str(file.locate()))) for file in files]
     if not texts:
         raise Unlicensed(f"{name} {version} comes without its licence")
     holders = [line.strip() for text in texts for line in HOLDER.findall(text)] or [f"the authors of {name}"]
@@ -33,6 +35,12 @@ def _paragraph(distribution: importlib.metadata.Distribution) -> str:
     fields = {"Files": sorted(set(where)), "Copyright": dict.fromkeys(holders), "License": [f"{name}-{version}"]}
     told = "".join(f"{field}: " + "\n ".join(lines) + "\n" for field, lines in fields.items())
     return f"\n{told}{_indented(texts)}\n"
+
+
+def _text(file: Path) -> str:
+    """A licence; one that every Debian system has is named, as Debian's policy has it."""
+    text = file.read_text(encoding="utf-8")
+    return APACHE if re.match(r"\s*Apache License\s+Version 2\.0,", text) else text
 
 
 def _indented(texts: list[str]) -> str:

@@ -30,7 +30,7 @@ def _completed(unpacked: Path, *words: str, root: Path = Path("/nowhere")) -> se
     ("words", "offered"),
     [
         (["sta"], {"start", "status"}),
-        (["ha", ""], {"set", "show", "unset"}),
+        (["ha", ""], {"set", "show", "trust", "unset"}),
         (["--root", "/etc", "drbd", "r"], {"resolve"}),
         (["--debug", "config", "c"], {"check"}),
         (["status", "--j"], {"--json"}),

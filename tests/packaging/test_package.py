@@ -185,6 +185,7 @@ def test_each_library_comes_with_its_licence(unpacked: Path) -> None:
     for each in distributions().values():
         assert f"\nLicense: {each.metadata['Name']}-{each.version}\n" in text
     assert "Copyright: 2022 Samuel Colvin" in text
+    assert "Frank Denis" in text, "libsodium's, which PyNaCl brings"
 
 
 def test_a_unit_of_unknown_kind_is_not_left_out_in_silence(tmp_path: Path) -> None:

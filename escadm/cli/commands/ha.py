@@ -106,6 +106,26 @@ def ha_unset(context: typer.Context, dry_run: DryRun = False) -> None:
     _tell(act(here.paths, host_facts(here.paths), dry_run), dry_run=dry_run)
 
 
+@app.command("trust")
+def ha_trust(
+    context: typer.Context,
+    key: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="The new peer's, as `ha show` tells it there.")
+    ] = "",
+    forget: Annotated[bool, typer.Option("--forget", help="Forget the peer's key: the next one is pinned.")] = False,
+) -> None:
+    """Take the key that a replaced peer offers for the peer's from now on.
+
+    Until then a peer with another key than the one of the first contact is a stranger. Without a fingerprint the only
+    key that is offered is taken.
+    """
+    from escadm.cli.progress import carry_out  # noqa: PLC0415 - it talks to the agent, which nothing else here does
+
+    here = session(context)
+    here.require_root("change whom this node trusts")
+    carry_out(here.paths, {"do": "trust", "key": key, "forget": forget})
+
+
 def _tell(result: HaSetResult, *, dry_run: bool) -> None:
     """What changed, and what to run next; of a dry run the difference."""
     output.warn(result.warnings)

@@ -25,6 +25,7 @@ from escadm.core.fencing import ISOLATED, UNCERTAIN, Answer, waits
 from escadm.core.lifecycle import Event
 from escadm.core.replication import Gate, Replica
 from escadm.core.role import Peer
+from escadm.core.trust import Acquaintance
 from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
 from escadm.errors import Failed
 from escadm.paths import Paths
@@ -75,6 +76,9 @@ class Link:
         self.peer = SILENT
 
     def say(self) -> None: ...
+
+    def acquaintance(self) -> Acquaintance:
+        return Acquaintance(self.peer.address, self.peer.heard)
 
     def age(self) -> None:
         self.peer = replace(self.peer, stale=self.peer.heard)

@@ -6,114 +6,27 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from escadm.agent import peer as peer_module
-from escadm.agent.peer import LOST_AFTER, MOST_REASONS, PORT, PeerLink, PeerLinks, heartbeat_interval, parse
+from escadm.agent import link as link_module
+from escadm.agent.identity import Identity
+from escadm.agent.link import LOST_AFTER, PORT
+from escadm.agent.peer import PeerLinks, heartbeat_interval
 from escadm.core.evidence import Evidence, encode
 from escadm.core.role import Peer
 from escadm.core.types import Role, Vrrp
-from tests.unit.agent.world import run, wait_for
+from escadm.paths import Paths
+from escadm.system import datagram
+from tests.unit.agent.world import LOOPBACK, run, wait_for
 
-HERE, THERE, STRANGER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+HERE, THERE, STRANGER = f"{LOOPBACK}2", f"{LOOPBACK}3", f"{LOOPBACK}4"
 SAID: dict[str, Any] = {"escadm": 1, "vrrp": "BACKUP", "role": "BACKUP", "fit": True, "settled": True}
 QUICK, STEADY, SLOW = 0.02, 0.2, 60.0
-
-
-# --- datagrams --------------------------------------------------------------------------------------------
-
-
-def parsed(**more: Any) -> Peer | None:
-    return parse(json.dumps({**SAID, **more}).encode(), THERE)
-
-
-def test_good_datagram() -> None:
-    assert parsed(reasons=["pgsql died"], pairing={"vip": "172.16.2.0"}, of_a_later_version=[1]) == Peer(
-        THERE, True, Vrrp.BACKUP, Role.BACKUP, True, True, ("pgsql died",), {"vip": "172.16.2.0"}
-    )
-    assert parsed(role=None) == Peer(THERE, True, Vrrp.BACKUP, None, True, True, (), {})
-
-
-def test_what_the_peer_tells_of_its_copy() -> None:
-    copy = Evidence("Secondary", "StandAlone", "UpToDate", out_of_sync=4096)
-    told = parsed(replica=encode(copy))
-    assert told is not None
-    assert told.replica == copy
-    strange = parsed(replica="StandAlone")
-    assert strange is not None
-    assert strange.replica is None
-
-
-def test_what_the_peer_tells_of_a_loss() -> None:
-    told = parsed(holds=True, gateway=False, has_volume=False, asks=True)
-    assert told is not None
-    assert (told.holds, told.gateway, told.has_volume, told.asks) == (True, False, False, True)
-    silent = parsed()
-    assert silent is not None
-    assert (silent.holds, silent.gateway, silent.has_volume, silent.asks) == (False, None, True, False)
-    strange = parsed(holds="yes", gateway="yes", has_volume="no", asks=1)
-    assert strange == silent
-
-
-def test_only_true_is_true() -> None:
-    for value in (1, "true", [True], None):
-        told = parsed(fit=value, settled=value)
-        assert told is not None
-        assert (told.fit, told.settled) == (False, False)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"hello",
-        b"\xff\x00\xfe",
-        b"null",
-        b"7",
-        b'"escadm"',
-        b"[1]",
-        b"{}",
-        b'{"escadm": 2}',
-        b'{"escadm": 1}',
-        b"[" * 60_000,
-        b'{"a":' * 10_000,
-    ],
-    ids=range(12),
-)
-def test_garbage(data: bytes) -> None:
-    assert parse(data, THERE) is None
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"vrrp": "PRESIDENT"},
-        {"vrrp": None},
-        {"vrrp": ["BACKUP"]},
-        {"role": "PRESIDENT"},
-        {"role": 7},
-        {"reasons": 7},
-        {"reasons": None},
-        {"pairing": 7},
-        {"pairing": ["vip"]},
-        {"escadm": "1"},
-    ],
-    ids=str,
-)
-def test_wrong_types(more: dict[str, Any]) -> None:
-    assert parsed(**more) is None
-
-
-def test_what_will_stand_in_the_status_is_short_and_plain() -> None:
-    told = parsed(reasons=["x" * 60_000, "line\nline\x1b[31m", 7, {}] * 30, pairing={"vip\n": "a\tb"})
-    assert told is not None
-    assert len(told.reasons) == MOST_REASONS
-    assert all(len(reason) <= 200 and reason.isprintable() for reason in told.reasons)
-    assert told.reasons[1] == "line line [31m"
-    assert told.pairing == {"vip ": "a b"}
 
 
 def test_heartbeat_follows_vrrp_within_bounds() -> None:
@@ -122,6 +35,20 @@ def test_heartbeat_follows_vrrp_within_bounds() -> None:
 
 # --- the link ---------------------------------------------------------------------------------------------
 
+FOLDER: list[Path] = []
+HEARD = Peer(THERE, True, Vrrp.BACKUP, Role.BACKUP, True, True, (), {}, near=True, hears_us=True)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path) -> None:
+    """Where the nodes of a test have their keys."""
+    FOLDER[:] = [tmp_path]
+
+
+def identity_of(address: str) -> Identity:
+    """That of the node whose addresses end with the same figure."""
+    return Identity(Paths(FOLDER[0] / address[-1]))
+
 
 class Side:
     """One end of the link; what it says may be changed."""
@@ -129,7 +56,8 @@ class Side:
     def __init__(self, source: str, other: str, interval: float = QUICK) -> None:
         self.said = dict(SAID)
         self.changes: list[Peer] = []
-        self.link = PeerLink(ip_address(source), ip_address(other), interval, self.tell, self._changed)
+        paths = [(ip_address(source), ip_address(other))]
+        self.link = PeerLinks(paths, interval, self.tell, self._changed, identity_of(source))
 
     def tell(self) -> dict[str, Any]:
         return {key: value for key, value in self.said.items() if key != "escadm"}
@@ -157,22 +85,22 @@ def voice(source: str) -> Iterator[Callable[[bytes], object]]:
 def test_both_hear_each_other_and_no_news_is_no_change() -> None:
     async def work() -> None:
         async with Side(HERE, THERE, STEADY) as one, Side(THERE, HERE, STEADY) as two:
-            await wait_for(lambda: one.link.peer.heard and two.link.peer.heard)
-            assert one.link.peer == Peer(THERE, True, Vrrp.BACKUP, Role.BACKUP, True, True, (), {})
-            heard = count_of(one)
+            await wait_for(lambda: one.link.peer.hears_us and two.link.peer.hears_us)
+            assert one.link.peer == HEARD
+            heard, changes = count_of(one), len(one.changes)
             await wait_for(lambda: heard() >= 5)
-            assert len(one.changes) == 1
+            assert len(one.changes) == changes
 
     def count_of(side: Side) -> Callable[[], int]:
         count = 0
-        received = side.link.datagram_received
+        receive = side.link._links[0]._hear
 
-        def counted(data: bytes, address: tuple[Any, ...]) -> None:
+        def counted(content: bytes) -> None:
             nonlocal count
             count += 1
-            received(data, address)
+            receive(content)
 
-        side.link.datagram_received = counted  # type: ignore[method-assign]
+        side.link._links[0]._hear = counted  # type: ignore[method-assign]
         return lambda: count
 
     run(work())
@@ -231,7 +159,7 @@ def test_strangers_are_not_heard() -> None:
                 stranger(json.dumps({**SAID, "role": "MASTER"}).encode())
                 friend(json.dumps(SAID).encode())
                 await wait_for(lambda: one.link.peer.heard)
-                assert one.changes == [Peer(THERE, True, Vrrp.BACKUP, Role.BACKUP, True, True, (), {})]
+                assert one.changes == [replace(HEARD, hears_us=None)]
 
     run(work())
 
@@ -252,38 +180,38 @@ def test_garbage_from_the_peer_is_told_once_and_counts_as_silence(caplog: pytest
     assert "\x1b" not in caplog.text
 
 
-def test_same_garbage_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_garbage_that_alternates_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         async with Side(HERE, THERE, SLOW) as one:
             with voice(THERE) as friend:
-                for _ in range(20):
-                    friend(b'{"escadm": 2}')
-                friend(json.dumps(SAID).encode())
-                await wait_for(lambda: one.link.peer.heard)
-                friend(b'{"escadm": 2}')
+                for number in range(20):
+                    friend(b'{"escadm": %d}' % (number + 2))
+                    friend(json.dumps(SAID).encode())
+                    friend(broken)
                 friend(json.dumps({**SAID, "fit": False}).encode())
-                await wait_for(lambda: not one.link.peer.fit)
+                await wait_for(lambda: one.link.peer.heard and not one.link.peer.fit)
 
+    broken = json.dumps({"escadm": 2, "hello": {"key": "?"}}).encode()
     run(work())
-    assert len([record for record in caplog.records if "not understood" in record.message]) == 2
+    assert len([record for record in caplog.records if "not understood" in record.message]) == 1
 
 
 def test_address_that_is_not_there_yet_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(peer_module, "RETRY_BIND", 0.01)
+    monkeypatch.setattr(link_module, "RETRY_BIND", 0.01)
     attempts = 0
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        bind = loop.create_datagram_endpoint
+        bind = datagram.open_path
 
-        async def counted(*arguments: Any, **named: Any) -> Any:
+        def counted(*arguments: Any) -> Any:
             nonlocal attempts
             attempts += 1
-            return await bind(*arguments, **named)
+            return bind(*arguments)
 
-        monkeypatch.setattr(loop, "create_datagram_endpoint", counted)
+        monkeypatch.setattr(link_module, "open_path", counted)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter:
             squatter.bind((HERE, PORT))
             one = Side(HERE, THERE)
@@ -347,7 +275,7 @@ def test_defect_in_what_is_told_does_not_silence_the_node_for_ever() -> None:
 
 # --- two paths --------------------------------------------------------------------------------------------
 
-FAR_HERE, FAR_THERE = "127.0.1.2", "127.0.1.3"
+FAR_HERE, FAR_THERE = f"{LOOPBACK}12", f"{LOOPBACK}13"
 PATHS = [(ip_address(HERE), ip_address(THERE)), (ip_address(FAR_HERE), ip_address(FAR_THERE))]
 
 
@@ -357,11 +285,14 @@ class Sides:
     def __init__(self) -> None:
         self.said = dict(SAID)
         self.changes: list[Peer] = []
-        self.links = PeerLinks(PATHS, STEADY, self.tell, lambda: self.changes.append(self.links.peer))
+        self.links = PeerLinks(PATHS, STEADY, self.tell, self._changed, identity_of(HERE))
         self.near, self.far = Side(THERE, HERE, STEADY), Side(FAR_THERE, FAR_HERE, STEADY)
 
     def tell(self) -> dict[str, Any]:
         return {key: value for key, value in self.said.items() if key != "escadm"}
+
+    def _changed(self) -> None:
+        self.changes.append(self.links.peer)
 
     def knows(self, *, heard: bool, near: bool) -> bool:
         return (self.links.peer.heard, self.links.peer.near) == (heard, near)
@@ -453,11 +384,12 @@ def test_news_goes_out_on_both_paths_at_once() -> None:
 
 
 def test_a_path_whose_address_is_not_there_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer_module, "RETRY_BIND", 0.01)
+    monkeypatch.setattr(link_module, "RETRY_BIND", 0.01)
 
     async def work() -> None:
         paths = [(ip_address("192.0.2.77"), ip_address("192.0.2.78")), (ip_address(HERE), ip_address(THERE))]
-        links = PeerLinks(paths, QUICK, lambda: {key: SAID[key] for key in SAID if key != "escadm"}, lambda: None)
+        said = {key: SAID[key] for key in SAID if key != "escadm"}
+        links = PeerLinks(paths, QUICK, lambda: said, lambda: None, identity_of(HERE))
         opening = asyncio.create_task(links.open())
         async with Side(THERE, HERE, STEADY):
             await wait_for(lambda: links.peer.heard)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -28,6 +29,8 @@ from escadm.system.processes import look
 LIMIT = 60.0
 """A test that waits for so long has failed; nothing takes a noticeable part of it, however busy the machine is."""
 SLEEP = ("sleep", "600")
+LOOPBACK = f"127.{os.getpid() // 254 % 254 + 1}.{os.getpid() % 254 + 1}."
+"""Addresses that no other test has at the same time: their ports are one process's alone."""
 QUICK = Alive(0.01)
 
 

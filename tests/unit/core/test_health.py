@@ -13,6 +13,7 @@ from escadm.core.reconcile import Intent
 from escadm.core.replication import Replica, why_unfit
 from escadm.core.role import Peer
 from escadm.core.snapshot import describe, status_line
+from escadm.core.trust import Acquaintance
 from escadm.core.types import (
     MASTER_CONDITION,
     PROMOTION,
@@ -274,6 +275,15 @@ def test_groups_are_named_only_when_nothing_else_is_late() -> None:
 )
 def test_peer(peer: Peer | None, wanted: tuple[str, ...]) -> None:
     assert judge(replace(master(), peer=peer)).reasons == tuple(f"peer 172.16.1.0 {each}" for each in wanted)
+
+
+def test_a_stranger_is_named_and_nothing_else_changes() -> None:
+    stranger = "somebody else speaks with the peer's address 172.16.1.0, without a key"
+    for facts in (master(), backup(), replace(master(), peer=replace(PEER, heard=False))):
+        named = judge(replace(facts, known=Acquaintance("172.16.1.0", True, stranger=stranger)))
+        assert named.reasons == (stranger, *judge(facts).reasons)
+        assert named.severity == 1
+        assert judge(replace(facts, known=Acquaintance("172.16.1.0", True))) == judge(facts)
 
 
 def test_primary_peer_with_a_failing_service_is_its_own_concern() -> None:

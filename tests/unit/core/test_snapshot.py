@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from escadm.core.evidence import Evidence, Replication
 from escadm.core.replication import Replica
 from escadm.core.snapshot import SnapshotError, decode, describe, encode, status_line
+from escadm.core.trust import Acquaintance
 from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, UnitState, Verdict
 
 FULL = Snapshot(
@@ -36,6 +37,7 @@ FULL = Snapshot(
         ),
         Evidence("Secondary", "Connected", "Inconsistent", "SyncTarget", 73 << 20, role_since="2024-05-01T10:00:00Z"),
     ),
+    peer=Acquaintance("172.16.1.0", True, "SHA256:one", "SHA256:two", "somebody else speaks"),
 )
 
 
@@ -47,11 +49,18 @@ def document() -> dict[str, object]:
 def test_encoded_keys_are_the_contract_in_its_order() -> None:
     assert list(encode(FULL)) == [
         "schema", "severity", "code", "text", "role", "role_since", "health", "reasons", "mode", "resources", "history",
-        "replication",
+        "replication", "peer",
     ]  # fmt: skip
     resource, change = document()["resources"][0], document()["history"][0]  # type: ignore[index]
     assert list(resource) == ["name", "state", "pgid", "since", "detail", "restarts"]
     assert list(change) == ["from", "to", "cause", "at", "phases"]
+    assert document()["peer"] == {
+        "address": "172.16.1.0",
+        "heard": True,
+        "node_key": "SHA256:one",
+        "peer_key": "SHA256:two",
+        "stranger": "somebody else speaks",
+    }
     assert document()["replication"] == {
         "role": "Primary",
         "peer_role": "Secondary",
