@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from escadm.agent.replicas import ReplicaFeed
-from escadm.core.decide import Act
 from escadm.core.replication import Replica
+from escadm.core.rules.data import Act
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.replication import abandon, outdate

@@ -25,7 +25,7 @@ from escadm.agent.publish import Board, picture, publish_role
 from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
-from escadm.core.decide import Decision, decide, intent_of, promotion_gate
+from escadm.core.decide import Decision, decide
 from escadm.core.fencing import sees_more
 from escadm.core.lifecycle import Event, Life
 from escadm.core.peer import document
@@ -33,6 +33,8 @@ from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, goal
 from escadm.core.replication import Gate, Replica
 from escadm.core.role import TAKES_THE_ROLE, Peer
+from escadm.core.rules.data import promotion_gate
+from escadm.core.rules.role import intent_of
 from escadm.core.rules.word import WordAct
 from escadm.core.situation import Gateway, Kept, Situation, Wish
 from escadm.core.types import Plan, Role, RoleChange, SystemdSpec, Unit, UnitState, Vrrp

@@ -17,11 +17,11 @@ from escadm.agent.node import Node
 from escadm.agent.patience import ELECTION, Overtaken, Patience, needs_of
 from escadm.config.overlay import canonical
 from escadm.core.change import PAIRED_STEPS, classify
-from escadm.core.decide import peer_lacks
 from escadm.core.graph import above, below
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, WAITING, counted_needs
 from escadm.core.role import master_units, why_not_take_over
+from escadm.core.rules.data import peer_lacks
 from escadm.core.types import Change, ChangeClass, Kind, Role, UnitState, Vrrp
 from escadm.errors import Failed, Usage
 from escadm.system.host import Host

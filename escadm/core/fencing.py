@@ -138,14 +138,16 @@ def hold(
 ) -> Hold | None:
     """What holds this node back now, given what did so ``before``. ``precedes``: VRRP prefers it between equals.
 
-    A primary is held back only where both are, and hear each other; its isolation is judged by :func:`loses`.
+    A primary is held back only where both are, and hear each other; its isolation is judged by :func:`loses`. Where the
+    peer does not hear this node, only this one knows that there are two: it leaves, whoever has precedence.
     """
     if peer is None:
         return None
     if not peer.heard:
         return Hold(ISOLATED) if gateway is False and role is not Role.MASTER else None
     equals = (role is Role.MASTER) is (peer.role is Role.MASTER)
-    primary = peer.vrrp is Vrrp.MASTER and (not precedes if equals else role is not Role.MASTER)
+    yields = peer.hears_us is False or (not precedes if equals else role is not Role.MASTER)
+    primary = peer.vrrp is Vrrp.MASTER and yields
     if before is not None and before.by_vrrp:
         return before if primary and (before.near or not peer.near) else None
     if primary and vrrp is Vrrp.MASTER:

@@ -16,9 +16,9 @@ from escadm.agent.adopt import adopt
 from escadm.agent.memory import Memory, UnitMemory, remember, restore_unit
 from escadm.agent.node import Node
 from escadm.agent.probing import mark_prefix
-from escadm.core.decide import failing
 from escadm.core.lifecycle import Life
 from escadm.core.replication import Replica
+from escadm.core.rules.trouble import failing
 from escadm.core.types import (
     Alive,
     FilesystemSpec,

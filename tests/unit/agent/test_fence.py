@@ -18,13 +18,14 @@ from escadm.agent.fence_peer import ask_for_peer
 from escadm.agent.memory import load
 from escadm.agent.verbs import Verbs
 from escadm.cli.fence_peer import EXIT_CODES
-from escadm.core import decide
-from escadm.core.decide import asks_for_peer, unfit_data, why_lost
 from escadm.core.evidence import Evidence
 from escadm.core.fencing import ISOLATED, UNCERTAIN, Answer, waits
 from escadm.core.lifecycle import Event
 from escadm.core.replication import Gate, Replica
 from escadm.core.role import Peer
+from escadm.core.rules import role as role_rules
+from escadm.core.rules.data import asks_for_peer, why_lost
+from escadm.core.rules.trouble import unfit_data
 from escadm.core.trust import Acquaintance
 from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
 from escadm.errors import Failed
@@ -141,7 +142,7 @@ class Lost:
 def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What counts after seconds counts after hundredths; and the agent has listened for long enough."""
     monkeypatch.setattr(fence_peer, "ANSWERS_WITHIN", 0.05)
-    monkeypatch.setattr(decide, "HOLDS_AFTER", 0.05)
+    monkeypatch.setattr(role_rules, "HOLDS_AFTER", 0.05)
     monkeypatch.setattr(data_acts, "ACTS_AGAIN", 0.05)
     monkeypatch.setattr(node_module, "SURE_AFTER", 0.0)
     yield
@@ -639,7 +640,7 @@ def test_a_role_that_only_vrrp_wants_to_give_has_to_last_before_it_is_refused(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work() -> None:
-        monkeypatch.setattr(decide, "HOLDS_AFTER", 600.0)
+        monkeypatch.setattr(role_rules, "HOLDS_AFTER", 600.0)
         async with losing(paths, monkeypatch, STANDBY) as lost:
             lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
             lost.hear(FAR)
@@ -648,7 +649,7 @@ def test_a_role_that_only_vrrp_wants_to_give_has_to_last_before_it_is_refused(
             assert lost.node.kept.hold is None
             lost.hear(replace(FAR, vrrp=Vrrp.BACKUP, role=Role.BACKUP))
             await lost.turns()
-            monkeypatch.setattr(decide, "HOLDS_AFTER", 0.2)
+            monkeypatch.setattr(role_rules, "HOLDS_AFTER", 0.2)
             began = lost.node._loop.time()
             lost.hear(FAR)
             await wait_for(lambda: lost.node.kept.hold)
@@ -701,7 +702,7 @@ def test_the_only_primary_is_never_held_back(paths: Paths, monkeypatch: pytest.M
             lost.hear(replace(FAR, role=Role.BACKUP))
             await lost.turns()
             done = asyncio.Event()
-            lost.node._loop.call_later(decide.HOLDS_AFTER * 2, done.set)
+            lost.node._loop.call_later(role_rules.HOLDS_AFTER * 2, done.set)
             await done.wait()
             await lost.turns()
             assert lost.node.kept.hold is None

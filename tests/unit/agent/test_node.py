@@ -18,9 +18,9 @@ from escadm.agent.attempt import Attempts
 from escadm.agent.driver import Driver, Post
 from escadm.agent.memory import Memory, load
 from escadm.agent.node import Node
-from escadm.core.decide import failing
 from escadm.core.lifecycle import Event
 from escadm.core.role import Peer
+from escadm.core.rules.trouble import failing
 from escadm.core.types import KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
 from escadm.paths import Paths
 from tests.unit.agent.world import (

@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escadm.core.decide import FRESH, HOLDS_AFTER, Act, Decision, decide, longest_wait
+from escadm.core.adverts import Advert, Adverts, Sighting
+from escadm.core.decide import Decision, decide
 from escadm.core.evidence import Evidence
 from escadm.core.fencing import ISOLATED, NO_GATEWAY, Answer
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN
 from escadm.core.replication import Replica
 from escadm.core.role import TAKES_THE_ROLE, Peer, master_units
+from escadm.core.rules.data import Act
+from escadm.core.rules.role import FRESH, HOLDS_AFTER, longest_wait
 from escadm.core.situation import Gateway, Kept, Situation, Wish
-from escadm.core.types import DrbdSpec, KeepalivedSpec, Plan, Role, Start, Stop, UnitState, Vrrp
+from escadm.core.types import Address, DrbdSpec, KeepalivedSpec, Plan, Role, Start, Stop, UnitState, Vrrp
 from tests.unit.core.plans import LADDER, make_plan
 
 LOW, HIGH = ip_address("192.0.2.8"), ip_address("192.0.2.9")
@@ -213,6 +216,33 @@ def test_a_standby_that_vrrp_made_primary_beside_one_that_it_hears_is_held_back(
     assert held.kept.hold is not None
     assert held.fit is False
     assert held.message.holds
+
+
+def test_where_the_peer_does_not_hear_this_node_only_this_one_can_leave() -> None:
+    """One-way silence: what it sends is lost. Whatever the addresses and the role that the peer has reached."""
+    for role in (Role.MASTER, Role.BACKUP):
+        deaf = replace(swapped(TWO), peer=replace(RULES, role=role, hears_us=False))
+        assert after(deaf, HOLDS_AFTER).kept.hold is not None
+        assert after(replace(deaf, peer=replace(RULES, role=role, hears_us=True)), HOLDS_AFTER).kept.hold is None
+
+
+def test_held_back_it_stands_again_once_it_has_heard_the_primarys_adverts_for_an_election() -> None:
+    held = after(TWO, HOLDS_AFTER).kept
+    advert = Advert(HIGH, LOW, VRRP.virtual_router_id, 250, 1.0)
+    left = replace(SECOND, vrrp=Vrrp.FAULT, kept=replace(held, role=Role.FAULT), now=100.0)
+
+    def hears(since: float, source: Address = HIGH, router: int = VRRP.virtual_router_id) -> Situation:
+        sighting = Sighting(replace(advert, router=router), since, 99.5)
+        return replace(left, adverts=Adverts(0.0, None, {source: sighting}))
+
+    assert decide(left).kept.hold == held.hold
+    assert decide(hears(98.0)).kept.hold == held.hold, "not for long enough"
+    assert decide(hears(90.0, source=LOW)).kept.hold == held.hold, "somebody else's"
+    assert decide(hears(90.0, router=52)).kept.hold == held.hold, "of another router"
+    stands = decide(hears(90.0))
+    assert (stands.kept.hold, stands.fit, stands.kept.stood_at) == (None, True, 100.0)
+    again = replace(hears(90.0), kept=replace(stands.kept, hold=held.hold), now=100.5)
+    assert decide(again).kept.hold == held.hold, "keepalived did not hear them: not every few seconds"
 
 
 # --- a peer that has not left the role yet ------------------------------------------------------------------

@@ -1,0 +1,59 @@
+"""The data: what DRBD is told of a lost peer, what is done about the data, whose copy may be served."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from escadm.core.fencing import loses, may_take, outdates_itself, waits
+from escadm.core.replication import Gate, Replica
+from escadm.core.role import why_peer_lacks_data
+from escadm.core.situation import Situation
+from escadm.core.types import PROMOTION, UnitState
+
+
+class Act(StrEnum):
+    """What is done about the data because of the peer; each may be tried again until its effect is seen."""
+
+    OUTDATE = "outdate"
+    ABANDON = "abandon"
+
+
+def peer_lacks(seen: Situation) -> str:
+    """Why the role must not be moved to the peer on purpose for the data's sake; empty when it may."""
+    return why_peer_lacks_data(seen.replica, replicates=seen.plan.drbd is not None)
+
+
+def why_lost(seen: Situation) -> str:
+    """Why the role has to go although nobody may be there to take it; to the end, once writes were given up."""
+    return seen.kept.abandoned or loses(seen.replica, seen.peer, seen.gateway.reached)
+
+
+def gateway_for_sure(seen: Situation) -> bool | None:
+    """The gateway's word about a silent peer; none has answered while nobody could have been heard yet."""
+    unsure = seen.now < seen.sure_at or (seen.gateway.is_asked and seen.gateway.reached is None)
+    return False if unsure else seen.gateway.reached
+
+
+def asks_for_peer(seen: Situation) -> bool:
+    """Whether this node is about to go on without its peer's copy; not while its own is being outdated, or both would
+    be in the end."""
+    if seen.acting:
+        return False
+    alone = seen.replica is not None and not seen.replica.is_connected
+    return seen.asked or (alone and seen.state(PROMOTION) is UnitState.STARTING)
+
+
+def data_act(seen: Situation, *, asks: bool) -> tuple[Act | None, str]:
+    """What is done about the data because of the peer, and why."""
+    if seen.acting:
+        return None, ""
+    if outdates_itself(seen.replica, seen.peer, asks=asks):
+        return Act.OUTDATE, "the peer goes on without this node"
+    if (why := why_lost(seen)) and waits(seen.replica):
+        return Act.ABANDON, why
+    return None, ""
+
+
+def promotion_gate(seen: Situation, replica: Replica | None) -> tuple[Gate, str]:
+    """Whether a promotion may be tried now, with ``replica`` looked at just before."""
+    return may_take(replica, seen.peer, gateway_for_sure(seen))
