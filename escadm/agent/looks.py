@@ -11,6 +11,7 @@ from escadm.log import get
 from escadm.system.processes import Processes, look
 
 AGAIN = 1.0
+LONGEST_REST = 0.1
 
 log = get(__name__)
 
@@ -52,7 +53,8 @@ class Looks:
                 continue
             for then in asked:
                 loop.call_soon(then, seen)
-            self._rests_until = 2 * loop.time() - began
+            now = loop.time()
+            self._rests_until = now + min(now - began, LONGEST_REST)
         self._task = None
 
     async def _look(self) -> Processes:

@@ -24,6 +24,7 @@ from escadm.agent.peer import PeerLinks, heartbeat_interval
 from escadm.agent.publish import Board, picture, publish_role
 from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
+from escadm.agent.turns import Turns
 from escadm.agent.vrrp import Keepalived, RoleFeed, write_fitness
 from escadm.core.decide import Decision, decide
 from escadm.core.fencing import sees_more
@@ -92,13 +93,11 @@ class Node:
         self.absent: frozenset[str] = frozenset()
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._loop = asyncio.get_running_loop()
-        self._due = False
+        self._turns = Turns(self._turn)
         self._again: asyncio.TimerHandle | None = None
         self._sure_at = 0.0
         self._decision: Decision | None = None
         self.has_decided = False  # in the last turn
-        self._rests_until = 0.0
-        self._steps_left = False
         self._attempts = Attempts(self.wake)
         self.take_plan(plan)
 
@@ -120,10 +119,8 @@ class Node:
         self.wake()
 
     def wake(self) -> None:
-        """Look again, soon; many calls make one turn, and turns take no more than half of the loop's time."""
-        if not self._due:
-            self._due = True
-            self._loop.call_at(self._rests_until, self._turn)
+        """Look again, soon; many calls make one turn."""
+        self._turns.wake()
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait until ``true()`` holds at the end of a turn; an error in it is raised here."""
@@ -262,18 +259,12 @@ class Node:
             return None
 
     def _turn(self) -> None:
-        self._due = False
         if self._over:
             return
-        began = self._loop.time()
         self.has_decided = self._attempts.make("decide", self._decide)
         if self.has_decided:
             self._carry_out(self.decision)
         self._waiting = [pair for pair in self._waiting if not is_answered(*pair)]
-        if self._steps_left:
-            self.wake()
-        else:
-            self._rests_until = 2 * self._loop.time() - began
 
     def _decide(self) -> None:
         before, self._decision = self.kept, decide(self.situation())
@@ -318,7 +309,8 @@ class Node:
 
     def _take_steps(self, decision: Decision) -> None:
         self.stage.stale |= decision.renewed
-        self._steps_left = not self.stage.take_all(decision.steps, self.plan)
+        if not self.stage.take_all(decision.steps, self.plan):
+            self._turns.hurry()
 
     def _tell_change(self, before: Kept, decision: Decision) -> None:
         """What is new about the role, for the log and the history; before any step of it is taken."""

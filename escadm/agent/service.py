@@ -72,6 +72,7 @@ class Service:
         self._looking = False  # a sweep is on its way
         self._to_ask: Whom | None = None  # who gets SIGTERM in the next sweep
         self._found_nothing = False  # by the last look, which was not sure of it
+        self._gone = False  # what has the mark from now on is another incarnation
         self._notified = asyncio.Event()
         self._listener: socket.socket | None = None
         self._scope: Scope | None = None
@@ -149,7 +150,7 @@ class Service:
                 send(leader, "SIGKILL")
                 return
             await asyncio.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_LAUNCH_PAUSE)  # systemd makes one scope after the other
+            pause = min(pause * 1.2, LONGEST_LAUNCH_PAUSE)  # systemd makes one scope after the other
         if leader is not None and is_alive(leader):
             self._launched.set()
 
@@ -223,12 +224,12 @@ class Service:
         A look that may have missed something counts when the next one finds nothing either.
         """
         self._looking = False
-        left = self._members(seen)
+        left = [] if self._gone else self._members(seen)
         before, self._found_nothing = self._found_nothing, not left
         if left:
             self._end(left, seen)
         elif seen.settled or before:
-            self._stopping = False
+            self._stopping, self._gone = False, True
             self._post(Event.GONE, "")
         else:
             self._look()

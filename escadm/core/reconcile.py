@@ -57,9 +57,9 @@ def counted_needs(unit: Unit, absent: frozenset[str]) -> tuple[str, ...]:
 def goal(plan: Plan, intent: Intent) -> frozenset[str]:
     """The names of all units that should be up: wanted themselves, and standing on nothing but wanted units."""
     wanted: set[str] = set()
+    barred = intent.down | intent.absent | intent.unable
     for name, unit in plan.units.items():
         called = unit.startup or name in intent.up
-        barred = intent.down | intent.absent | intent.unable
         excluded = name in barred or (unit.kind is Kind.CONDITION and not intent.master)
         if intent.active and called and not excluded and wanted.issuperset(counted_needs(unit, intent.absent)):
             wanted.add(name)

@@ -6,6 +6,7 @@ carries the mark ``ESCADM_UNIT`` in its environment (a daemon that moved to a se
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -20,6 +21,7 @@ MOST_LISTINGS = 10
 KERNEL_THREAD = 0x00200000
 SETTING = b"\0" + MARK.encode() + b"="
 BLOCK = 1 << 16
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 Index = Mapping[int, list[int]]
 
@@ -140,19 +142,19 @@ def _read(pids: Collection[int], stats: dict[int, Stat], marks: dict[int, str]) 
 
 
 def _content(pid: int, name: str) -> bytes | None:
-    """The file of the process; None where it is gone, or is nobody's business of ours."""
+    """The file of the process; None where it is gone, or is not for us to read."""
     try:
         descriptor = os.open(f"{PROC}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        try:
+            blocks = [os.read(descriptor, BLOCK)]
+            while len(blocks[-1]) == BLOCK:
+                blocks.append(os.read(descriptor, BLOCK))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
         return None
-    try:
-        blocks = [os.read(descriptor, BLOCK)]
-        while len(blocks[-1]) == BLOCK:
-            blocks.append(os.read(descriptor, BLOCK))
-    except (ProcessLookupError, PermissionError):
-        return None
-    finally:
-        os.close(descriptor)
     return b"".join(blocks)
 
 

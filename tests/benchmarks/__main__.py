@@ -6,9 +6,14 @@ import argparse
 import sys
 
 from escadm.errors import EscadmError
-from tests.benchmarks import failover, replication, status
+from tests.benchmarks import failover, many, replication, status
 
-PARTS = {"failover": (failover.run, 5, 2), "replication": (replication.run, 3, 1), "status": (status.run, 20, 5)}
+PARTS = {
+    "failover": (failover.run, 5, 2),
+    "replication": (replication.run, 3, 1),
+    "status": (status.run, 20, 5),
+    "many": (many.run, 3, 1),
+}
 """What measures, how often, and how often with --quick."""
 
 

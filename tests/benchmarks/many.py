@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,6 +73,16 @@ class Agent:
             self._process.terminate()
             self._process.wait(PATIENCE)
 
+    def kill(self) -> None:
+        """The end of whatever is left of it and its services."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if f"ESCADM_UNIT={self.paths.run}:".encode() in (process / "environ").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
+
     def phase(self, name: str, act: Callable[[], None]) -> Phase:
         """Do it, and tell what it took, up to the first beat after it."""
         began, before = time.monotonic(), self._beats()
@@ -107,12 +117,13 @@ class Agent:
 @contextmanager
 def agent_of(services: int) -> Iterator[Agent]:
     """An agent that ends with its services, and its files with it."""
-    with TemporaryDirectory(dir=MEMORY) as folder:
+    with TemporaryDirectory(dir=MEMORY if Path(MEMORY).is_dir() else None) as folder:
         agent = Agent(Path(folder), services)
         try:
             yield agent
-        finally:
             agent.end()
+        finally:
+            agent.kill()
 
 
 @contextmanager

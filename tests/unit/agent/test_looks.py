@@ -171,6 +171,23 @@ def test_a_kill_of_a_leader_that_lives_waits_for_no_look(paths: Paths, monkeypat
     run(work())
 
 
+def test_who_is_gone_does_nothing_to_the_next_incarnation(paths: Paths) -> None:
+    """A timer may ask for a kill in the very moment in which the last look has found nothing."""
+
+    async def work() -> None:
+        async with playing(paths, unit("pgsql")) as first:
+            first.driver.kill()
+            await first.hears(Event.GONE)
+            first.posted.clear()
+            async with playing(paths, unit("pgsql")) as second:
+                first.driver.kill()
+                await first.hears(Event.GONE)
+                assert is_alive(second.leader)
+                assert [process.pid for process in second.left()] == [second.leader.pid]
+
+    run(work())
+
+
 def test_what_is_stopped_after_its_leader_has_ended_is_asked_to_end(paths: Paths) -> None:
     """The leader's end and the stop may cross: what is left has not been asked by anybody then."""
 

@@ -99,7 +99,7 @@ def test_many_wishes_make_one_turn(paths: Paths, monkeypatch: pytest.MonkeyPatch
                 turns += 1
                 turn()
 
-            monkeypatch.setattr(node, "_turn", counted)
+            monkeypatch.setattr(node._turns, "_turn", counted)
             for _ in range(1000):
                 node.wake()
             await node.until(lambda: True)

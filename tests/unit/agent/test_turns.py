@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from escadm.agent.stage import AT_A_TIME
+from escadm.agent.stage import WHILE
+from escadm.agent.turns import LONGEST_REST, Turns
 from escadm.core.decide import Decision, decide
 from escadm.core.situation import Situation
 from escadm.paths import Paths
-from tests.unit.agent.world import OBEDIENT, Scripted, ScriptedNode, node_of, plan, run, unit
+from tests.unit.agent.world import OBEDIENT, Scripted, ScriptedNode, node_of, plan, run, unit, wait_for
 
 
 def test_slow_turns_leave_half_of_the_time_to_others(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +37,22 @@ def test_slow_turns_leave_half_of_the_time_to_others(paths: Paths, monkeypatch: 
     assert all(begin - end >= end - started - 0.001 for (started, end), (begin, _) in itertools.pairwise(spans))
 
 
+def test_a_turn_in_which_the_machine_stood_still_needs_no_rest_as_long(paths: Paths) -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        begun: list[float] = []
+        turns = Turns(lambda: begun.append(loop.time()))
+        turns.wake()
+        await wait_for(lambda: begun)
+        with pytest.MonkeyPatch.context() as patch:
+            readings = [0.0, 3600.0]
+            patch.setattr(loop, "time", lambda: readings.pop(0) if readings else 3600.0)
+            turns._take()
+        assert turns._rests_until <= 3600.0 + LONGEST_REST
+
+    run(work())
+
+
 def test_steps_are_taken_a_few_at_a_time(paths: Paths) -> None:
     """The peer is heard, and a question answered, while hundreds of services start."""
     started: list[float] = []
@@ -43,8 +60,8 @@ def test_steps_are_taken_a_few_at_a_time(paths: Paths) -> None:
 
     class Slow(Scripted):
         def start(self) -> None:
-            end = time.monotonic() + 0.01
-            while time.monotonic() < end:
+            end = time.thread_time() + 0.01
+            while time.thread_time() < end:
                 pass
             started.append(end)
             super().start()
@@ -62,5 +79,5 @@ def test_steps_are_taken_a_few_at_a_time(paths: Paths) -> None:
 
     run(work())
     assert len(started) == 50
-    in_one_turn = AT_A_TIME / 0.01 + 1
+    in_one_turn = WHILE / 0.01 + 1
     assert max(after - before for before, after in itertools.pairwise(heard)) <= 2 * in_one_turn
