@@ -73,7 +73,13 @@ class Paths:
 
     @property
     def role(self) -> Path:
+        """Where scripts read the role: a link to ``role_word``."""
         return self.below("/opt/cisco/esc/keepalived_state")
+
+    @property
+    def role_word(self) -> Path:
+        """The role's one word, in memory: no disk that is full keeps an old one, and it goes with the power."""
+        return self.run / "keepalived_state"
 
     @property
     def keepalived_conf(self) -> Path:

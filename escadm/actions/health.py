@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from escadm.actions.diff import diff
 from escadm.actions.redundancy import both_copies, check_replication
+from escadm.actions.role_word import check_role_word
 from escadm.actions.status import status
 from escadm.config import read_plan
 from escadm.core.types import (
@@ -95,6 +96,7 @@ def health(paths: Paths, facts: HostFacts, host: Host) -> HealthReport:
         checks.append(_Check("configuration", partial(str, paths.config)))
         checks += _node_checks(plan, snapshot, paths, facts, host)
         checks.append(_Check("written files", partial(_files, paths, facts, host)))
+    checks.append(_Check("keepalived_state", partial(check_role_word, plan, paths)))
     checks += _space(plan, paths)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = tuple(pool.map(_carry_out, checks))

@@ -45,8 +45,7 @@ def judge(signs: Signs) -> Snapshot:
     if signs.snapshot is None:
         return Snapshot(verdict)
     last_known = tuple(_last_known(resource) for resource in signs.snapshot.resources)
-    unknown = replace(signs.snapshot, verdict=verdict, role=None, role_since=None, replication=None, peer=None)
-    return replace(unknown, resources=last_known)
+    return Snapshot(verdict, resources=last_known, history=signs.snapshot.history, mode=signs.snapshot.mode)
 
 
 def _doubt(signs: Signs) -> str:

@@ -20,7 +20,7 @@ class Attempts:
         self._again = again
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._troubles: dict[str, str] = {}
+        self._troubles: dict[str, tuple[str, str]] = {}
 
     def make(self, what: str, work: Callable[[], object]) -> bool:
         """Do ``work``; whether it came to its end."""
@@ -35,8 +35,12 @@ class Attempts:
             log.info("%s: well again", what)
         return True
 
+    def troubles(self, *names: str) -> tuple[str, ...]:
+        """What the work of these names met last, a sentence each; nothing of what is well."""
+        return tuple(self._troubles[name][1] for name in names if name in self._troubles)
+
     def _tell(self, what: str, error: Exception) -> None:
-        told = repr(error)
+        told = (repr(error), error.message if isinstance(error, EscadmError) else str(error))
         if self._troubles.get(what) == told:
             return
         self._troubles[what] = told

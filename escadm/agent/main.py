@@ -22,7 +22,6 @@ from escadm.agent.begin import Begun, Completion, begin
 from escadm.agent.control import Control
 from escadm.agent.memory import load
 from escadm.agent.node import Node
-from escadm.agent.publish import publish_role
 from escadm.agent.pulse import Pulse
 from escadm.agent.verbs import Verbs
 from escadm.config import read_plan
@@ -30,6 +29,7 @@ from escadm.core.types import Plan, Role
 from escadm.errors import EscadmError
 from escadm.log import get, set_up
 from escadm.paths import Paths
+from escadm.system import role_file
 from escadm.system.alive import acquire, command_line, holder, write_beat
 from escadm.system.host import Host
 from escadm.system.net import host_facts
@@ -54,8 +54,7 @@ def main(paths: Paths, debug: bool = False) -> int:
         except EscadmError as error:
             for line in str(error).splitlines():
                 log.error("cannot begin: %s", line)  # noqa: TRY400 - mistakes of the file, not ours
-            if load(paths).role is None and paths.role.exists():  # a word of the last boot: nothing of it runs
-                publish_role(Role.FAULT, paths)
+            _disown_role(paths)
             raise
         log.info("escadm %s begins (pid %d)", __version__, os.getpid())
         for each in begun.lacks:
@@ -90,12 +89,28 @@ def _alone(paths: Paths, *, debug: bool) -> Iterator[None]:
     set_up(paths.log, debug=debug)
     faulthandler.enable()  # what it hangs in, when the watchdog ends it
     _let_a_stop_end(paths)
-    lock = acquire(paths.lock)
-    write_beat(paths.beat)
+    try:
+        lock = acquire(paths.lock)
+        write_beat(paths.beat)
+    except OSError:
+        _disown_role(paths)
+        raise
     try:
         yield
     finally:
         os.close(lock)
+
+
+def _disown_role(paths: Paths) -> None:
+    """This agent does not begin. What an earlier one left runs on unwatched, and its role is not known; where there is
+    nothing of that kind, this node takes no part."""
+    try:
+        if load(paths).units:
+            role_file.withdraw(paths)
+        else:
+            role_file.write(Role.FAULT, paths)
+    except EscadmError as error:
+        log.warning("%s", error.message)
 
 
 def _let_a_stop_end(paths: Paths) -> None:

@@ -21,7 +21,7 @@ from escadm.agent.looks import Looks
 from escadm.agent.make import DriverMaker
 from escadm.agent.memory import Memory, Notes
 from escadm.agent.peer import PeerLinks, heartbeat_interval
-from escadm.agent.publish import Board, picture, publish_role
+from escadm.agent.publish import Board, picture, take_back
 from escadm.agent.replicas import ReplicaFeed
 from escadm.agent.stage import Stage
 from escadm.agent.turns import Turns
@@ -42,11 +42,14 @@ from escadm.core.types import Plan, Role, RoleChange, SystemdSpec, Unit, UnitSta
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
+from escadm.system import role_file
 from escadm.system.net import has_address
 from escadm.system.systemd import unit_exists
 
 PASSING = (UnitState.STARTING, UnitState.STOPPING, UnitState.KILLING)
 TARGETS = {Vrrp.MASTER: Role.MASTER, Vrrp.BACKUP: Role.BACKUP}
+OTHERS_GO_BY = ("write the role", "tell keepalived", "remember")
+"""The attempts of a turn that write files for others; what cannot be written is told."""
 SURE_AFTER = 3.5
 """Seconds: a silence of the peer within them says nothing, the agent has only begun to listen."""
 
@@ -88,7 +91,7 @@ class Node:
         self.notes = Notes(paths)
         self.board = Board(paths)
         self.told_fit: bool | None = None  # the fitness that is on disk, as far as this agent wrote it
-        self._written: Role | None = None  # likewise the role
+        self.misleads = False  # an old status stands that could be neither replaced nor removed
         self._drivers = DriverMaker(paths, self.looks, self.feed, self.replicas, self._gate, self.wake)
         self.absent: frozenset[str] = frozenset()
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -174,8 +177,8 @@ class Node:
         self.gateway.close()
         self.addresses.close()
         self.adverts.close()
-        if self.plan.is_pair:
-            self._attempts.make("write the role", lambda: publish_role(Role.FAULT, self.paths))
+        if self.plan.is_pair or not self.plan.units:
+            self._attempts.make("write the role", lambda: role_file.write(Role.FAULT, self.paths))
         self._attempts.make("forget", lambda: self.paths.state.unlink(missing_ok=True))
         self._attempts.make("publish the end", lambda: self.board.end(tuple(self.history)))
 
@@ -245,6 +248,7 @@ class Node:
             replica=self.replica,
             asked=self.asked > 0,
             acting=self.acts.running,
+            unwritten=self._attempts.troubles(*OTHERS_GO_BY),
             sure_at=self._sure_at,
             kept=self.kept,
         )
@@ -280,7 +284,8 @@ class Node:
         make("follow the role", lambda: self._follow(decision))
         make("write the role", lambda: self._write_role(decision.role))
         make("tell keepalived", lambda: self._tell_keepalived(fit=decision.fit))
-        make("publish the status", lambda: self._publish(decision))
+        published = make("publish the status", lambda: self._publish(decision))
+        self.misleads = not published and not take_back(self.paths)
         make("remember", self.remember)
         if self.link is not None:
             make("tell the peer", self.link.say)
@@ -340,9 +345,9 @@ class Node:
     # --- what goes outward ---
 
     def _write_role(self, role: Role) -> None:
-        if role is not self._written:
-            publish_role(role, self.paths)
-            self._written = role
+        """Again if somebody else has written there; not without a configuration, which would say what role that is."""
+        if self.plan.units:
+            role_file.write(role, self.paths)
 
     def _tell_keepalived(self, *, fit: bool | None) -> None:
         """Whether this node may have the role, if that is news."""

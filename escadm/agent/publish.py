@@ -1,4 +1,4 @@
-"""What the world sees: the snapshot in /run/escadm/status.json, and the role in keepalived_state."""
+"""What the world sees: the snapshot in /run/escadm/status.json."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from contextlib import suppress
 from escadm.core.evidence import Replication
 from escadm.core.health import Facts, describe_unit, missed, volume
 from escadm.core.snapshot import encode
-from escadm.core.types import Health, Kind, ResourceStatus, Role, RoleChange, Snapshot, Verdict
-from escadm.errors import EscadmError
+from escadm.core.types import Health, Kind, ResourceStatus, RoleChange, Snapshot, Verdict
 from escadm.paths import Paths
 from escadm.system.alive import identity
-from escadm.system.files import OwnFile, write_atomically
+from escadm.system.files import OwnFile
 
 HIDDEN = (Kind.CONDITION, Kind.PROMOTION)
 
@@ -44,12 +43,20 @@ def picture(
         history=history,
         replication=_replication(facts),
         peer=facts.known,
+        vrrp=facts.vrrp if facts.plan.is_pair else None,
     )
 
 
 def _replication(facts: Facts) -> Replication | None:
     replica = volume(facts)
     return Replication(replica, facts.peer.replica if facts.peer else None) if replica else None
+
+
+def take_back(paths: Paths) -> bool:
+    """Remove what was published: no word is better than one that is no longer true. Whether nothing can be read now."""
+    with suppress(OSError):
+        paths.status.unlink()
+    return not paths.status.exists()
 
 
 class Board:
@@ -60,19 +67,9 @@ class Board:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Let everybody read it."""
-        try:
-            self._file.put(snapshot, lambda: json.dumps(encode(snapshot) | identity()) + "\n")
-        except (EscadmError, OSError):
-            with suppress(OSError):
-                self._file.path.unlink()  # no word is better than one that is no longer true
-            raise
+        self._file.put(snapshot, lambda: json.dumps(encode(snapshot) | identity()) + "\n")
 
     def end(self, history: tuple[RoleChange, ...]) -> None:
         """The last word of an agent that ends in good order."""
         verdict = Verdict(2, Health.UNHEALTHY, "ESC Stopped", ("the agent has been stopped",))
         self.publish(Snapshot(verdict, history=history))
-
-
-def publish_role(role: Role, paths: Paths) -> None:
-    """One word and a newline in keepalived_state, for scripts."""
-    write_atomically(paths.role, f"{role.value}\n", 0o644)

@@ -14,6 +14,7 @@ from escadm.core.lifecycle import KILL_TIMEOUT, Life
 from escadm.core.reconcile import DOWN
 from escadm.core.types import UnitState
 from escadm.system.alive import write_beat
+from escadm.system.files import explained
 from escadm.system.notify import tell_systemd, watchdog_limit
 
 INTERVAL = 0.5
@@ -40,9 +41,15 @@ class Pulse:
         attempts = Attempts(lambda: None)
         while True:
             await self._node.until(lambda: self._node.has_decided)
-            attempts.make("give a sign of life", lambda: write_beat(self._node.paths.beat))
+            if not self._node.misleads:  # the commands doubt a status without it
+                attempts.make("give a sign of life", self._beat)
             attempts.make("tell systemd", self._tell)
             await asyncio.sleep(self._interval)
+
+    def _beat(self) -> None:
+        beat = self._node.paths.beat
+        with explained("write", beat):
+            write_beat(beat)
 
     def _tell(self) -> None:
         now = self._loop.time()

@@ -27,7 +27,7 @@ from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.render.keepalived import render_keepalived
-from escadm.system.files import write_atomically
+from escadm.system.files import write_atomically, write_in_place
 from escadm.system.keepalived import command, last_words
 from escadm.system.net import has_address
 from escadm.system.process import ProcessId, command_name, identify, is_alive, kill
@@ -119,9 +119,13 @@ class RoleFeed:
         self._on_vrrp(self.newest)
 
 
-def write_fitness(paths: Paths, *, fit: bool) -> bool:
-    """Tell keepalived whether this node may hold the role (-254 = FAULT); True if that is news."""
-    return write_atomically(paths.fitness, FIT if fit else UNFIT, 0o644)
+def write_fitness(paths: Paths, *, fit: bool) -> None:
+    """Tell keepalived whether this node may hold the role (-254 = FAULT). It reads the file when that is closed.
+
+    Never by another file in its place: a full /run has no room for that, and without a file keepalived takes the node
+    for fit.
+    """
+    write_in_place(paths.fitness, FIT if fit else UNFIT, 0o644)
 
 
 class Keepalived(Service):

@@ -37,7 +37,7 @@ class Facts:
     ``vip_here`` None = not looked at. ``release``: why the role is given up. ``held``: why it is not taken. ``unfit``:
     why the data here must not be served. ``faults``: why the node can certainly take no part. ``findings``: what is not
     as it should be on the wire. ``gateway``: whether it is reached, None where there is none. ``known``: how the nodes
-    know each other.
+    know each other. ``unwritten``: what could not be written of the files that others go by, a sentence each.
     """
 
     plan: Plan
@@ -54,6 +54,7 @@ class Facts:
     unfit: str = ""
     faults: tuple[Reason, ...] = ()
     findings: tuple[Reason, ...] = ()
+    unwritten: tuple[str, ...] = ()
     pairing: Mapping[str, str] = field(default_factory=dict)
     known: Acquaintance | None = None
 
@@ -177,6 +178,7 @@ def _split(facts: Facts) -> list[str]:
 def _degradations(facts: Facts) -> tuple[str, ...]:
     found = [each for each in (facts.release, facts.held) if each]
     found += [facts.known.stranger] if facts.known and facts.known.stranger else []
+    found += facts.unwritten
     found += [NO_GATEWAY] if facts.gateway is False else []
     found += [each.sentence for each in facts.findings]
     trouble, peer = _volume_trouble(facts), _peer_findings(facts)

@@ -86,7 +86,8 @@ class Situation:
     be told what has become of the peer. ``acting``: the data is being declared outdated, or writes given up, just now.
     ``sure_at``: until then a peer's silence says nothing, the agent has only begun to listen. ``vip_here`` None = there
     is none, or it cannot be looked at. ``heard_at``: when the peer was heard last.
-    ``known``: how the nodes know each other. ``interfaces``: this node's own,
+    ``known``: how the nodes know each other.
+    ``unwritten``: what could not be written of the files that others go by. ``interfaces``: this node's own,
     None until they were looked at. ``adverts``: VRRP's, as they are seen. ``lacks``: what the engines need and the
     machine does not have (yet).
     """
@@ -112,6 +113,7 @@ class Situation:
     asked: bool = False
     acting: bool = False
     sure_at: float = 0.0
+    unwritten: tuple[str, ...] = ()
     kept: Kept = Kept()
 
     def state(self, name: str) -> UnitState:

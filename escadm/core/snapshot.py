@@ -11,7 +11,7 @@ from escadm.core.evidence import encode as encode_evidence
 from escadm.core.replication import Replica
 from escadm.core.trust import decode as decode_acquaintance
 from escadm.core.trust import encode as encode_acquaintance
-from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, Verdict
+from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, Verdict, Vrrp
 
 SCHEMA = 1
 
@@ -42,6 +42,7 @@ def encode(snapshot: Snapshot) -> dict[str, object]:
         "history": [_encode_change(change) for change in snapshot.history],
         "replication": _encode_replication(snapshot.replication) if snapshot.replication else None,
         "peer": encode_acquaintance(snapshot.peer) if snapshot.peer else None,
+        "vrrp": snapshot.vrrp.value if snapshot.vrrp else None,
     }
 
 
@@ -96,6 +97,7 @@ def decode(data: object) -> Snapshot:
     if document.get("schema") != SCHEMA:
         raise SnapshotError(f"schema is {document.get('schema')!r}, and this program reads schema {SCHEMA}")
     role, health = _optional(document, "role", str), _get(document, "health", str)
+    vrrp = _optional(document, "vrrp", str)
     severity = _get(document, "severity", int)
     if severity not in range(4):
         raise SnapshotError(f"severity is {severity}, not 0 to 3")
@@ -113,6 +115,7 @@ def decode(data: object) -> Snapshot:
         history=tuple(_decode_change(item) for item in _get(document, "history", list)),
         replication=_decode_replication(document.get("replication")),
         peer=decode_acquaintance(document.get("peer")),
+        vrrp=None if vrrp is None else _member("vrrp", Vrrp, vrrp),
     )
 
 

@@ -407,7 +407,8 @@ class RoleChange:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What the agent publishes and ``status`` prints. ``replication`` None = there is no volume, or it is not up.
-    ``peer`` None = its address is not known."""
+    ``peer`` None = its address is not known. ``vrrp``: keepalived's last word; None on a standalone node.
+    """
 
     verdict: Verdict
     role: Role | None = None
@@ -417,3 +418,4 @@ class Snapshot:
     history: tuple[RoleChange, ...] = ()
     replication: Replication | None = None
     peer: Acquaintance | None = None
+    vrrp: Vrrp | None = None

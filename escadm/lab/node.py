@@ -97,9 +97,10 @@ class Node:
         return Path(f"/proc/{self.up.pid}/root") / text.lstrip("/")
 
     def read(self, absolute: str | Path) -> str | None:
-        """The text of a file of the node, None when there is none."""
+        """The text of a file of the node, None when there is none. A link leads to another file of the node."""
+        path = self.path(absolute)
         try:
-            return self.path(absolute).read_text(errors="replace")
+            return self.read(path.readlink()) if path.is_symlink() else path.read_text(errors="replace")
         except FileNotFoundError:
             return None
 

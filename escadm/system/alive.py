@@ -35,8 +35,9 @@ def acquire(lock: Path) -> int:
             f"another agent is running (pid {holder(lock)})", "stop it first with: service esc_service stop"
         ) from None
     os.fchmod(descriptor, 0o644)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    pid = f"{os.getpid()}\n".encode()
+    os.pwrite(descriptor, pid, 0)  # over what is there, not after dropping it: a full /run would give no new room
+    os.ftruncate(descriptor, len(pid))
     return descriptor
 
 

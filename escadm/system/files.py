@@ -21,7 +21,7 @@ NEW_FILE_MODE = 0o644
 
 def read(path: Path) -> str | None:
     """The text of a file, None where there is none."""
-    with _explained("read", path):
+    with explained("read", path):
         try:
             return path.read_bytes().decode(errors="surrogateescape")
         except FileNotFoundError:
@@ -34,7 +34,7 @@ def write_atomically(path: Path, text: str, mode: int | None = None) -> bool:
     ``mode`` None keeps the mode of an existing file, a new one gets 0644. The owner is kept. Missing folders are
     made. A symbolic link stays: its target is replaced.
     """
-    with _explained("write", path):
+    with explained("write", path):
         target = _Target.of(path)
         data = text.encode(errors="surrogateescape")
         wanted = target.mode if mode is None else mode
@@ -66,7 +66,7 @@ class OwnFile:
         if self._left is not None and value == self._says and self._seen() == self._left:
             return
         self._left = None
-        write_atomically(self.path, words(), self._mode)
+        write_or_remove(self.path, words(), self._mode)
         self._says, self._left = value, self._seen()
 
     def _seen(self) -> tuple[int, int, int] | None:
@@ -75,6 +75,39 @@ class OwnFile:
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_mode
+
+
+def write_or_remove(path: Path, text: str, mode: int) -> None:
+    """Replace the contents; where that fails, no reader finds the old ones either.
+
+    Removed, they leave room on a disk that is full, so it is tried once more. Raises what the last attempt met: the
+    path is gone then, unless the message says that it stays.
+    """
+    try:
+        write_atomically(path, text, mode)
+    except EscadmError as error:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as stays:
+            raise Failed(f"{error.message}; what was there before cannot be removed: {stays.strerror}") from error
+        write_atomically(path, text, mode)
+
+
+def write_in_place(path: Path, text: str, mode: int) -> None:
+    """Overwrite a file of a few bytes, which takes no new room on a disk that is full.
+
+    Not for readers to whom it matters that they see the bytes of the old text that the new one does not cover, for a
+    moment.
+    """
+    with explained("write", path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+        try:
+            data = text.encode()
+            os.pwrite(descriptor, data, 0)
+            os.ftruncate(descriptor, len(data))
+            os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
 
 
 def keep_original(path: Path) -> Path | None:
@@ -98,17 +131,17 @@ def replace_all(files: Sequence[RenderedFile], aside: Sequence[Path] = (), *, ke
     done: list[_Swap] = []
     try:
         for file in files:
-            with _explained("write", Path(file.path)):
+            with explained("write", Path(file.path)):
                 swaps.extend(_Swap.prepare(Path(file.path), file.text.encode(errors="surrogateescape"), file.mode))
         for path in aside:
-            with _explained("move", path):
+            with explained("move", path):
                 swaps.extend(_Swap.prepare(path, None, 0))
         for swap in swaps:
-            with _explained("replace", swap.named):
+            with explained("replace", swap.named):
                 done.append(swap)
                 swap.commit()
         for swap in swaps if keep else ():
-            with _explained("keep the previous copy of", swap.named):
+            with explained("keep the previous copy of", swap.named):
                 swap.keep()
     except BaseException:
         for swap in reversed(done):
@@ -234,7 +267,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(verb: str, path: Path) -> Iterator[None]:
+def explained(verb: str, path: Path) -> Iterator[None]:
     """An OSError in here becomes one sentence about ``path`` and the next thing to do."""
     try:
         yield

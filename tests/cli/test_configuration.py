@@ -8,7 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from escadm.core.types import Role
 from escadm.paths import Paths
+from escadm.system import role_file
 from tests.cli.program import REPOSITORY, agent, escadm, on_terminal, plain
 from tests.cli.test_status import published
 
@@ -247,7 +249,8 @@ def test_reload_after_unset_takes_the_files_away(root: Path) -> None:
 
 
 def healthy(root: Path) -> dict[str, object]:
-    """What an agent of a standalone node publishes, its one service being this very test."""
+    """What an agent of a standalone node publishes, its one service being this very test; scripts read the role."""
+    role_file.write(Role.STANDALONE, Paths(root))
     resource = {"name": "web", "state": "running", "pgid": os.getpgrp(), "since": None, "detail": "", "restarts": 0}
     return published(text="ESC Standalone Healthy") | {"role": "STANDALONE", "resources": [resource]}
 
@@ -267,6 +270,7 @@ def test_health_passed(root: Path) -> None:
     assert f"configuration: ok: {file}" in lines
     assert f"web: ok: process group {os.getpgrp()} lives" in lines
     assert "written files: ok: are those of the configuration" in lines
+    assert "keepalived_state: ok: it says STANDALONE, as the agent does" in lines
     assert lines[-2:] == ["=======================================", "ESC HEALTH PASSED"]
     document = json.loads(as_json.out)
     jsonschema.validate(document, json.loads((REPOSITORY / "etc/status.schema.json").read_text()))

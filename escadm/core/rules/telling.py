@@ -91,6 +91,7 @@ def facts_of(seen: Situation) -> Facts:
         unfit=unfit_data(seen),
         faults=faults(seen),
         findings=findings(seen),
+        unwritten=seen.unwritten,
         pairing=pairing_of(seen.plan),
         known=seen.known,
     )

@@ -10,9 +10,10 @@ import pytest
 
 from escadm.actions.health import CheckResult, HealthReport, health
 from escadm.core.snapshot import encode
-from escadm.core.types import Health, HostFacts, ResourceStatus, Role, Snapshot, Verdict
+from escadm.core.types import Health, HostFacts, ResourceStatus, Role, Snapshot, Verdict, Vrrp
 from escadm.errors import Failed, NotInstalled
 from escadm.paths import Paths
+from escadm.system import role_file
 from escadm.system.host import Host
 from escadm.system.run import Completed
 from tests.cli.program import agent
@@ -76,11 +77,12 @@ def look(
     run: Pings | None = None,
     *resources: ResourceStatus,
     facts: HostFacts = HERE,
+    vrrp: Vrrp | None = None,
 ) -> HealthReport:
     """Health of a node whose agent says that it is healthy in ``role``."""
     paths.config.write_text(text)
     verdict = Verdict(0, Health.HEALTHY, f"ESC {role.value.title()} Healthy")
-    with agent(paths.root, encode(Snapshot(verdict, role, resources=resources))):
+    with agent(paths.root, encode(Snapshot(verdict, role, resources=resources, vrrp=vrrp))):
         return health(paths, facts, Host(run=run or Pings()))
 
 
@@ -132,13 +134,72 @@ def test_the_virtual_address_belongs_to_the_master(paths: Paths) -> None:
     assert as_master["virtual address"] == (False, "172.16.2.0 is not on eth0, and the role is MASTER")
 
 
+def word_of(paths: Paths, role: Role, word: str, text: str = PAIR, vrrp: Vrrp | None = None) -> tuple[bool | None, str]:
+    """What is found of the role's file where it says ``word``, and the agent ``role``."""
+    role_file.write(Role(word), paths)
+    return found(look(paths, role, text, vrrp=vrrp))["keepalived_state"]
+
+
+def test_the_role_that_scripts_read(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"answer": False}
+    monkeypatch.setattr("escadm.actions.role_word.has_address", lambda *_: here["answer"])
+    agreed = "as the agent does, keepalived and the virtual address"
+    backup = word_of(paths, Role.BACKUP, "BACKUP", vrrp=Vrrp.BACKUP)
+    assert backup == (True, f"it says BACKUP, {agreed}")
+    assert word_of(paths, Role.FAULT, "FAULT", vrrp=Vrrp.STOP) == (True, f"it says FAULT, {agreed}")
+    assert word_of(paths, Role.BACKUP, "MASTER") == (False, "it says MASTER, and the role is BACKUP")
+    assert word_of(paths, Role.MASTER, "MASTER", vrrp=Vrrp.MASTER) == (
+        False, "it says MASTER, and 172.16.2.0 is not on eth0"
+    )  # fmt: skip
+    here["answer"] = True
+    assert word_of(paths, Role.MASTER, "MASTER", vrrp=Vrrp.MASTER) == (True, f"it says MASTER, {agreed}")
+    assert word_of(paths, Role.MASTER, "MASTER", vrrp=Vrrp.FAULT) == (
+        False, "it says MASTER, and keepalived says FAULT"
+    )  # fmt: skip
+    assert word_of(paths, Role.BACKUP, "BACKUP", vrrp=Vrrp.BACKUP) == (
+        False, "it says BACKUP, and 172.16.2.0 is on eth0"
+    )  # fmt: skip
+    assert word_of(paths, Role.STANDALONE, "STANDALONE", "resources:\n") == (
+        True, "it says STANDALONE, as the agent does"
+    )  # fmt: skip
+
+
+def test_the_role_that_scripts_cannot_read(paths: Paths) -> None:
+    assert found(look(paths, Role.BACKUP, PAIR))["keepalived_state"] == (
+        False, f"there is no {paths.role}; it has no word"
+    )  # fmt: skip
+    role_file.write(Role.BACKUP, paths)
+    paths.role_word.unlink()
+    assert found(look(paths, Role.BACKUP, PAIR))["keepalived_state"] == (
+        False, "there is no word in it, and the role is BACKUP"
+    )  # fmt: skip
+    paths.role.unlink()
+    paths.role.write_text("BACKUP\n")
+    assert found(look(paths, Role.BACKUP, PAIR))["keepalived_state"] == (
+        False,
+        f"{paths.role} is no link to {paths.role_word}: what is written there does not go with the power; "
+        "it has the word BACKUP",
+    )
+
+
+def test_a_role_that_has_just_changed_is_looked_at_again(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    role_file.write(Role.BACKUP, paths)
+    answers = iter(["MASTER"])
+    real = role_file.read
+    monkeypatch.setattr(role_file, "read", lambda paths: next(answers, None) or real(paths))
+    monkeypatch.setattr("escadm.actions.role_word.has_address", lambda *_: False)
+    assert found(look(paths, Role.BACKUP, PAIR))["keepalived_state"][0]
+
+
 def test_without_an_agent_the_role_is_not_known(paths: Paths) -> None:
     paths.config.write_text(PAIR)
+    role_file.write(Role.MASTER, paths)
     report = health(paths, HERE, Host(run=Pings()))
     results = found(report)
     assert report.heading == "ESC HA (UNKNOWN)"
     assert results["status"] == (False, "ESC Unknown: the agent is not running")
     assert results["virtual address"] == (None, "172.16.2.0 is not on eth0, and the role is not known")
+    assert results["keepalived_state"] == (None, "it says MASTER, and the role is not known")
     assert not report.passed
 
 

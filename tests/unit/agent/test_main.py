@@ -161,6 +161,44 @@ def test_a_bad_configuration_after_a_boot_leaves_no_role_of_yesterday(agent: Age
     assert "cannot begin: " in agent.log
 
 
+def test_what_runs_on_unwatched_has_no_word(agent: Agent) -> None:
+    agent.start()
+    assert agent.paths.role.read_text() == "STANDALONE\n"
+    agent.end(signal.SIGKILL)
+    agent.paths.config.write_text("resources: [")
+    assert agent.launch().wait(PATIENCE) == 6
+    assert not agent.paths.role.exists()
+    assert agent.launch("--stop").wait(PATIENCE) == 0
+    assert agent.paths.role.read_text() == "FAULT\n"
+
+
+def test_a_stop_without_a_configuration_invents_no_role(agent: Agent) -> None:
+    agent.start()
+    agent.end(signal.SIGKILL)
+    agent.paths.role.write_text("MASTER\n")
+    agent.paths.config.write_text("resources: [")
+    seen = set()
+    stop = agent.launch("--stop")
+    while stop.poll() is None:
+        seen.add(agent.paths.role.read_text())
+    assert stop.returncode == 0
+    assert seen <= {"MASTER\n", "FAULT\n"}
+    assert agent.paths.role.read_text() == "FAULT\n"
+
+
+def test_lock_that_cannot_be_made_leaves_no_word(agent: Agent) -> None:
+    agent.start()
+    agent.end(signal.SIGKILL)
+    agent.paths.lock.unlink()
+    agent.paths.lock.mkdir()
+    assert agent.launch().wait(PATIENCE) == 1
+    assert not agent.paths.role.exists()
+    agent.paths.lock.rmdir()
+    agent.start()
+    assert agent.paths.role.read_text() == "STANDALONE\n"
+    assert agent.end(signal.SIGTERM) == 0
+
+
 def test_sighup_disturbs_nothing(agent: Agent) -> None:
     process = agent.start()
     process.send_signal(signal.SIGHUP)

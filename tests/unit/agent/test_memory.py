@@ -1,7 +1,9 @@
 """What the next agent finds: every state comes back as it was, and whatever else stands in the file does no harm."""
 
+import errno
 import json
 import logging
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from escadm.agent.memory import Memory, Notes, UnitMemory, fingerprint, load, remember, restore_unit
 from escadm.core.lifecycle import Life
 from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, SystemdSpec, Unit, UnitState
+from escadm.errors import EscadmError
 from escadm.paths import Paths
 from escadm.system.process import ProcessId
 from tests.unit.agent.world import state_file
@@ -215,3 +218,18 @@ def test_disk_that_refuses_says_so(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file where a folder should be")
     with pytest.raises(Exception, match="cannot write"):
         Notes(Paths(tmp_path)).save(Memory())
+
+
+def test_disk_that_is_full_keeps_no_old_memory(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an old one the next agent would take what was started since for left-overs, and end it."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    notes = Notes(paths)
+    notes.save(Memory())
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(EscadmError, match="the disk is full"):
+        notes.save(Memory(active=False))
+    assert load(paths) == Memory()
+    assert not paths.state.exists()

@@ -179,14 +179,61 @@ def test_file_that_cannot_be_written_is_written_when_it_can(
                 await node.until(lambda: True)
             for other in {paths.role, paths.status, paths.state} - {path}:
                 assert other.is_file(), other
+            if which != "status":
+                assert status(paths)["text"].startswith("ESC Standalone Degraded: cannot ")
+                assert str(path) in status(paths)["text"]
             mend()
             await wait_for(path.is_file, f"{path} is written")
+            await node.until(lambda: True)
+            assert status(paths)["text"] == "ESC Standalone Healthy"
 
     run(work())
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(told) == 1
-    assert f"cannot write {path}" in told[0].message
+    assert f"cannot {'make the link' if which == 'role' else 'write'} {path}" in told[0].message
     assert not told[0].exc_info
+
+
+def test_defect_in_a_status_leaves_no_old_one(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise RuntimeError("boom")
+
+    async def work() -> None:
+        async with node_of(paths, LADDER) as node:
+            await settled(node)
+            with monkeypatch.context() as patch:
+                patch.setattr("escadm.agent.tell.picture", breaks)
+                await node.until(lambda: True)
+                assert (paths.status.exists(), node.misleads) == (False, False)
+                paths.status.write_text("{}")
+                patch.setattr(Path, "unlink", breaks_for(paths.status))
+                await wait_for(lambda: node.misleads)
+            await wait_for(lambda: not node.misleads)
+            assert status(paths)["text"] == "ESC Standalone Healthy"
+
+    run(work())
+
+
+def breaks_for(path: Path) -> Callable[..., None]:
+    real = Path.unlink
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        if self == path:
+            raise PermissionError(f"{self} is immutable")
+        real(self, missing_ok)
+
+    return unlink
+
+
+def test_word_of_somebody_else_does_not_last_a_turn(paths: Paths) -> None:
+    async def work() -> None:
+        async with node_of(paths, LADDER) as node:
+            await settled(node)
+            paths.role.write_text("MASTER\n")
+            await node.until(lambda: True)
+            assert paths.role.read_text() == "STANDALONE\n"
+
+    run(work())
 
 
 def test_run_folder_that_is_deleted_comes_back(paths: Paths) -> None:
@@ -198,6 +245,7 @@ def test_run_folder_that_is_deleted_comes_back(paths: Paths) -> None:
             node.wake()
             await wait_for(lambda: paths.status.exists() and "by hand" in status(paths)["text"])
             assert load(paths).down == ("mona",)
+            assert paths.role.read_text() == "STANDALONE\n"
 
     run(work())
 

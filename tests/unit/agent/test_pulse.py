@@ -69,6 +69,26 @@ def test_sign_of_life_comes_back(paths: Paths, caplog: pytest.LogCaptureFixture)
     run(work())
 
 
+def test_status_that_misleads_has_no_sign(paths: Paths, heard: Told) -> None:
+    async def work() -> None:
+        async with node_of(paths, plan()) as node:
+            beat = beating(node)
+            await wait_for(paths.beat.exists)
+            paths.status.unlink()
+            paths.status.mkdir()
+            await wait_for(lambda: node.misleads)
+            heard.has("")
+            heard.clear()
+            paths.beat.unlink()
+            await wait_for(lambda: heard.has("WATCHDOG=1"))
+            assert not paths.beat.exists()
+            paths.status.rmdir()
+            await wait_for(paths.beat.exists)
+            beat.cancel()
+
+    run(work())
+
+
 def test_no_turn_no_sign(paths: Paths, heard: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop goes on, but the reconciler does not get to its end."""
 

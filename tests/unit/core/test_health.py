@@ -181,6 +181,12 @@ def test_a_failed_service_that_runs_again_is_degraded_until_its_good_run() -> No
     assert line(facts).startswith("1 ESC status=1 ESC Master Degraded: escmanager exited with code 3")
 
 
+def test_file_that_cannot_be_written_is_told() -> None:
+    told = "cannot write /run/escadm/state.json: the disk is full"
+    assert line(replace(master(), unwritten=(told,))) == f"1 ESC status=1 ESC Master Degraded: {told}"
+    assert line(replace(standalone(), unwritten=(told,))) == f"1 ESC status=1 ESC Standalone Degraded: {told}"
+
+
 def test_service_between_two_attempts_is_starting_with_its_reason() -> None:
     verdict = judge(master(escmanager=BACKOFF))
     assert verdict.text == "ESC Master Starting: escmanager"

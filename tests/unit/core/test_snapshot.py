@@ -11,7 +11,7 @@ from escadm.core.evidence import Evidence, Replication
 from escadm.core.replication import Replica
 from escadm.core.snapshot import SnapshotError, decode, describe, encode, status_line
 from escadm.core.trust import Acquaintance
-from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, UnitState, Verdict
+from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, UnitState, Verdict, Vrrp
 
 FULL = Snapshot(
     Verdict(1, Health.DEGRADED, "ESC Master Degraded: peer 172.16.1.0 is not connected", ("peer is gone",)),
@@ -38,6 +38,7 @@ FULL = Snapshot(
         Evidence("Secondary", "Connected", "Inconsistent", "SyncTarget", 73 << 20, role_since="2024-05-01T10:00:00Z"),
     ),
     peer=Acquaintance("172.16.1.0", True, "SHA256:one", "SHA256:two", "somebody else speaks"),
+    vrrp=Vrrp.MASTER,
 )
 
 
@@ -49,7 +50,7 @@ def document() -> dict[str, object]:
 def test_encoded_keys_are_the_contract_in_its_order() -> None:
     assert list(encode(FULL)) == [
         "schema", "severity", "code", "text", "role", "role_since", "health", "reasons", "mode", "resources", "history",
-        "replication", "peer",
+        "replication", "peer", "vrrp",
     ]  # fmt: skip
     resource, change = document()["resources"][0], document()["history"][0]  # type: ignore[index]
     assert list(resource) == ["name", "state", "pgid", "since", "detail", "restarts"]

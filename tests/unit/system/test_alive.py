@@ -78,6 +78,8 @@ def test_the_lock_ends_with_the_agent_and_not_with_its_children(tmp_path: Path) 
 
 def test_the_lock_is_readable_by_everyone_whatever_the_umask(tmp_path: Path) -> None:
     lock = tmp_path / "agent.lock"
+    lock.write_text("12345678901\n")
+    lock.chmod(0o600)
     before = os.umask(0o077)
     try:
         descriptor = alive.acquire(lock)
@@ -85,6 +87,7 @@ def test_the_lock_is_readable_by_everyone_whatever_the_umask(tmp_path: Path) -> 
         os.umask(before)
     os.close(descriptor)
     assert lock.stat().st_mode & 0o777 == 0o644
+    assert lock.read_text() == f"{os.getpid()}\n"
 
 
 def test_a_stopped_process_is_seen(tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from escadm.core.types import RenderedFile
 from escadm.errors import EscadmError, Failed, NotPermitted
-from escadm.system.files import OwnFile, keep_original, read, replace_all, write_atomically
+from escadm.system.files import (
+    OwnFile,
+    keep_original,
+    read,
+    replace_all,
+    write_atomically,
+    write_in_place,
+    write_or_remove,
+)
 
 
 def mode(path: Path) -> int:
@@ -27,6 +35,50 @@ def test_a_new_file_and_its_folders(tmp_path: Path) -> None:
     assert write_atomically(path, "text\n")
     assert (path.read_text(), mode(path)) == ("text\n", 0o644)
     assert everything(tmp_path) == {"a/b/file": "text\n"}
+
+
+def test_what_cannot_be_replaced_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    write_or_remove(path, "old", 0o600)
+    assert (path.read_text(), mode(path)) == ("old", 0o600)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(Failed, match=f"cannot write {path}: the disk is full$"):
+            write_or_remove(path, "new", 0o600)
+    assert everything(tmp_path) == {}
+    path.mkdir()
+    with pytest.raises(Failed, match=f"cannot write {path}: .*; what was there before cannot be removed: "):
+        write_or_remove(path, "new", 0o600)
+
+
+def test_what_is_removed_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real = tmp_path / "file", os.fsync
+    path.write_text("old")
+
+    def full_while_the_old_one_is_there(descriptor: int) -> None:
+        if path.exists() and path.read_text() == "old":
+            raise OSError(errno.ENOSPC, "full")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_while_the_old_one_is_there)
+    with pytest.raises(Failed):
+        write_atomically(path, "new")
+    write_or_remove(path, "new", 0o644)
+    assert everything(tmp_path) == {"file": "new"}
+
+
+def test_in_place_it_stays_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_in_place(path, "-254\n", 0o644)
+    before = path.stat().st_ino
+    write_in_place(path, "0\n", 0o644)
+    assert (path.read_text(), mode(path), path.stat().st_ino) == ("0\n", 0o644, before)
+    with pytest.raises(Failed, match=r"cannot write .*: it is a directory"):
+        write_in_place(tmp_path, "0\n", 0o644)
 
 
 def test_the_same_bytes_are_not_written_again(tmp_path: Path) -> None:
