@@ -107,7 +107,7 @@ def _adopt(node: Node, memory: UnitMemory) -> None:
         life = _adopt_plain(node, unit, memory.life, driver)
     node.stage.adopt(unit, life, driver, stale=outdated)
     loop = asyncio.get_running_loop()
-    node.since[unit.name] = iso(time.time() - (loop.time() - life.since))
+    node.outputs.since[unit.name] = iso(time.time() - (loop.time() - life.since))
 
 
 def _adopt_process(unit: Unit, memory: UnitMemory, service: Service, post: Post) -> Life:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from escadm.actions.reload import commit, prepare
 from escadm.agent.node import Node
+from escadm.agent.vrrp import reread
 from escadm.config import read_plan
 from escadm.core.reason import Reason
 from escadm.core.types import Plan
@@ -111,7 +112,7 @@ class Completion:
             for warning in prepared.warnings:
                 log.warning("%s", warning)
             node.take_plan(prepared.plan)
-            node.reload_engines(written)
+            reread(node.stage, node.paths, written)
 
     def _tell(self, lacks: tuple[Reason, ...]) -> None:
         if lacks != self._node.lacks:

@@ -21,13 +21,7 @@ async def ask_for_peer(node: Node) -> Answer:
     there is no answer.
     """
     limit = None if node.replica is not None and node.replica.is_primary else ANSWERS_WITHIN
-    was_lost = False
-
-    def is_back() -> bool:
-        nonlocal was_lost
-        connected = node.replica is not None and node.replica.is_connected
-        was_lost = was_lost or (node.replica is not None and not connected)
-        return was_lost and connected
+    is_back = _Return(node)
 
     def goes_down() -> bool:
         return node.state("drbd") in (UnitState.STOPPING, UnitState.KILLING)
@@ -54,3 +48,17 @@ async def ask_for_peer(node: Node) -> Answer:
     if found is None:
         raise Failed("DRBD has its connection to the peer again")
     return found
+
+
+class _Return:
+    """Whether DRBD has lost its connection, and has it again, since the first question."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._was_lost = False
+
+    def __call__(self) -> bool:
+        replica = self._node.replica
+        connected = replica is not None and replica.is_connected
+        self._was_lost = self._was_lost or (replica is not None and not connected)
+        return self._was_lost and connected

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from escadm.core.types import RoleChange
+from escadm.core.decide import Decision
+from escadm.core.situation import Kept
+from escadm.core.types import Role, RoleChange, Vrrp
 from escadm.log import get
 
 KEPT = 20
+TARGETS = {Vrrp.MASTER: Role.MASTER, Vrrp.BACKUP: Role.BACKUP}
 
 log = get(__name__)
 
@@ -33,6 +36,39 @@ class Journal:
     def target(self) -> str | None:
         """The role that the change under way leads to, None when there is none."""
         return self._open.after if self._open else None
+
+    def hear(self, role: Role | None, vrrp: Vrrp) -> None:
+        """keepalived has another word: a change to the role that it means begins."""
+        self._begin_to(role, TARGETS.get(vrrp, Role.FAULT), f"keepalived says {vrrp}")
+
+    def tell(self, before: Kept, decision: Decision) -> None:
+        """What is new about the role since ``before``; to be called before any step of the decision is taken."""
+        kept = decision.kept
+        if kept.hold != before.hold:
+            log.warning("held back: %s", kept.hold.reason) if kept.hold else log.info("no longer held back")
+        if (kept.waits_since is None) is not (before.waits_since is None):
+            begins = kept.waits_since is not None
+            log.info("waits until the peer has left the role") if begins else log.info("the peer has left the role")
+        if kept.release and not before.release and before.role is Role.MASTER:
+            self._begin_to(before.role, Role.FAULT, kept.release)
+        if kept.role is not before.role:
+            log.info("role: %s", kept.role)
+
+    def follow(self, vrrp: Vrrp, decision: Decision) -> None:
+        """Mark the phases that the decision has seen, and the end."""
+        if vrrp is not Vrrp.MASTER and decision.is_drained:
+            self.mark("stopped")
+        if self.target != decision.role:
+            return
+        self.mark("role")
+        if decision.is_settled:
+            if decision.role is Role.MASTER:
+                self.mark("services")
+            self.end()
+
+    def _begin_to(self, role: Role | None, target: Role, cause: str) -> None:
+        if target.value != (self.target or role):
+            self.begin(role or "-", target, cause)
 
     def begin(self, before: str, after: str, cause: str) -> None:
         """A change of role begins; one that is still under way ends here, overtaken."""

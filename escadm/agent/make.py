@@ -12,9 +12,9 @@ from escadm.agent.replication import Drbd, MayPromote, Promotion
 from escadm.agent.service import Service
 from escadm.agent.systemd_unit import SystemdUnit
 from escadm.agent.vrrp import Keepalived, RoleFeed
-from escadm.core.types import FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec, SystemdSpec, Unit
+from escadm.core.types import FilesystemSpec, KeepalivedSpec, Kind, Plan, ProcessSpec, SystemdSpec, Unit
 from escadm.paths import Paths
-from escadm.system.systemd import is_booted
+from escadm.system.systemd import is_booted, unit_exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +47,14 @@ class DriverMaker:
             case _:
                 driver = Unsupported(post, "is a systemd unit, and systemd does not run here: give it a command")
         return driver
+
+
+def absent_units(plan: Plan, paths: Paths) -> frozenset[str]:
+    """Resources that are systemd units, and that this machine does not have."""
+    specs = {name: unit.spec for name, unit in plan.units.items()}
+    return frozenset(
+        name
+        for name, spec in specs.items()
+        if isinstance(spec, SystemdSpec)
+        and (not unit_exists(spec.unit, paths) or (spec.implied and not plan.units[name].mentioned))
+    )

@@ -41,7 +41,7 @@ class Pulse:
         attempts = Attempts(lambda: None)
         while True:
             await self._node.until(lambda: self._node.has_decided)
-            if not self._node.misleads:  # the commands doubt a status without it
+            if not self._node.outputs.misleads:  # the commands doubt a status without it
                 attempts.make("give a sign of life", self._beat)
             attempts.make("tell systemd", self._tell)
             await asyncio.sleep(self._interval)

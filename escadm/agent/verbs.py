@@ -15,6 +15,7 @@ from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.fence_peer import ask_for_peer
 from escadm.agent.node import Node
 from escadm.agent.patience import ELECTION, Overtaken, Patience, needs_of
+from escadm.agent.vrrp import reread
 from escadm.config.overlay import canonical
 from escadm.core.change import PAIRED_STEPS, classify
 from escadm.core.graph import above, below
@@ -183,7 +184,7 @@ class Verbs:
         if _of(changes, ChangeClass.RESTART) and not node.lacks:
             return "reloaded; what was changed takes effect with: escadm restart"
         node.take_plan(prepared.plan)
-        node.reload_engines(written)
+        reread(node.stage, node.paths, written)
         if str(node.paths.drbd_res) in written and node.state("drbd") is UnitState.RUNNING:
             await asyncio.to_thread(bring_up)
         if node.active:

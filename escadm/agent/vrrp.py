@@ -21,7 +21,10 @@ from pathlib import Path
 from escadm.agent.driver import Post
 from escadm.agent.looks import Looks
 from escadm.agent.service import Service, everyone
+from escadm.agent.stage import Stage
+from escadm.core.decide import Decision
 from escadm.core.lifecycle import Event
+from escadm.core.rules.word import WordAct
 from escadm.core.types import VRRP_INSTANCE, KeepalivedSpec, ProcessSpec, Unit, Vrrp
 from escadm.errors import EscadmError
 from escadm.log import get
@@ -253,3 +256,26 @@ def _wait_for_end(pid: int) -> None:
         select.select([descriptor], [], [], LEAVES_WITHIN)
     finally:
         os.close(descriptor)
+
+
+def question(stage: Stage, feed: RoleFeed, decision: Decision) -> None:
+    """What was decided about a word of keepalived's that cannot be true."""
+    driver, doubt, spec = stage.drivers.get("keepalived"), decision.kept.doubt, decision.facts.plan.keepalived
+    if not isinstance(driver, Keepalived) or spec is None:
+        return
+    if decision.word_act is WordAct.BELIEVE_EYES and doubt is not None:
+        log.warning("%s: this node is taken for MASTER", doubt.reason.sentence)
+        feed.say(Vrrp.MASTER)
+    elif decision.word_act is WordAct.ASK and doubt is not None:
+        log.warning("%s: it is asked again", doubt.reason.sentence)
+        driver.ask_again(spec)
+    elif decision.word_act is WordAct.RESTART:
+        log.warning("keepalived does not say what is true: it is restarted")
+        driver.end_at_once()
+
+
+def reread(stage: Stage, paths: Paths, written: list[str]) -> None:
+    """Have keepalived read its file again, if that is among the ``written``."""
+    driver = stage.drivers.get("keepalived")
+    if isinstance(driver, Keepalived) and str(paths.keepalived_conf) in written:
+        driver.reload()

@@ -202,13 +202,13 @@ def test_defect_in_a_status_leaves_no_old_one(paths: Paths, monkeypatch: pytest.
         async with node_of(paths, LADDER) as node:
             await settled(node)
             with monkeypatch.context() as patch:
-                patch.setattr("escadm.agent.tell.picture", breaks)
+                patch.setattr("escadm.agent.outputs.picture", breaks)
                 await node.until(lambda: True)
-                assert (paths.status.exists(), node.misleads) == (False, False)
+                assert (paths.status.exists(), node.outputs.misleads) == (False, False)
                 paths.status.write_text("{}")
                 patch.setattr(Path, "unlink", breaks_for(paths.status))
-                await wait_for(lambda: node.misleads)
-            await wait_for(lambda: not node.misleads)
+                await wait_for(lambda: node.outputs.misleads)
+            await wait_for(lambda: not node.outputs.misleads)
             assert status(paths)["text"] == "ESC Standalone Healthy"
 
     run(work())
@@ -342,12 +342,12 @@ def test_role_follows_keepalived_and_is_reached_before_it_is_told(paths: Paths) 
         assert paths.role.read_text() == "MASTER\n"
         stubs.made["mona"].post(Event.GONE, "")
         await wait_for(lambda: paths.role.read_text() == "BACKUP\n")
-        assert [(each.before, each.after) for each in node.history] == [
+        assert [(each.before, each.after) for each in node.journal.changes] == [
             ("FAULT", "BACKUP"),
             ("BACKUP", "MASTER"),
             ("MASTER", "BACKUP"),
         ]
-        assert set(node.history[-1].phases) == {"stopped", "role", "total"}
+        assert set(node.journal.changes[-1].phases) == {"stopped", "role", "total"}
         await node.stop_for_good()
         node.end()
         assert paths.role.read_text() == "FAULT\n"
@@ -450,7 +450,7 @@ def test_flapping_ends_as_the_last_word_says_and_no_two_changes_overlap(
         node._on_vrrp(Vrrp.MASTER)
         await settled(node)
         assert node.role is Role.MASTER
-        assert len(node.history) <= 20
+        assert len(node.journal.changes) <= 20
         await node.stop_for_good()
         node.end()
 

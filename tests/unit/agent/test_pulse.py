@@ -76,7 +76,7 @@ def test_status_that_misleads_has_no_sign(paths: Paths, heard: Told) -> None:
             await wait_for(paths.beat.exists)
             paths.status.unlink()
             paths.status.mkdir()
-            await wait_for(lambda: node.misleads)
+            await wait_for(lambda: node.outputs.misleads)
             heard.has("")
             heard.clear()
             paths.beat.unlink()

@@ -68,7 +68,7 @@ def test_an_agent_that_takes_over_says_nothing_new_of_data_it_has_not_looked_at(
         drivers.made[0].post(Event.READY, "")
         await node.until(lambda: node.state("drbd") is UnitState.RUNNING)
         paths.fitness.write_text("0\n")
-        node.told_fit = None
+        node.outputs.told_fit = None
         await node.until(lambda: True)
         assert paths.fitness.read_text() == "0\n"
         node._on_replica(OLD)
