@@ -58,9 +58,11 @@ class Pair:
 @dataclass
 class Trust:
     pinned: bytes | None = None
+    pins: int = 0
 
     def pin(self, key: bytes) -> None:
         self.pinned = key
+        self.pins += 1
 
 
 def session_id(number: int) -> bytes:
@@ -156,6 +158,19 @@ def test_a_restarted_side_is_known_again_at_once() -> None:
         deliver(side.regular(), other, side)
         assert side.session.is_open
         assert other.heard[-1] == side.said, "what it says now counts"
+    assert (one.trust.pins, two.trust.pins) == (1, 1)
+
+
+def test_a_hello_gets_one_short_answer_while_the_session_is_open() -> None:
+    one, two = acquainted()
+    one.begin()
+    hello = one.regular()[0]
+    for _ in range(3):
+        found = two.session.receive(hello)
+        assert (found.content, found.speak) == (None, False)
+        assert found.reply is not None
+        assert b"number" not in found.reply
+    assert two.session.receive(found.reply or b"").doubt == OWN_KEY
 
 
 def test_both_begin_at_the_same_time() -> None:
