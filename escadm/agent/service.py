@@ -113,7 +113,7 @@ class Service:
         if self.leader is not None:
             signal_group(self.leader, self._spec.stop_signal)
         if not self._watched:
-            self._ask(self._has_left_the_group)
+            self._look()
 
     def kill(self) -> None:
         self._quiet()
