@@ -101,6 +101,13 @@ def test_memory_that_is_read_only_has_no_old_word(new_lab: NewLab) -> None:
     wait_text(lab, primary, lambda text: text.startswith("ESC Unknown"), "doubts what it has published")
     primary.exec(["umount", "/run/escadm"])
     assert wait_healthy(lab) == (standby, primary)
+    make_read_only(standby, "/run/escadm")
+    lab.fault("agent-kill", standby.name)
+    lab.wait_for(lambda: word(standby) == "", PATIENCE, "no word of an agent that cannot begin")
+    lab.wait_for(lambda: standby.agent() is None, PATIENCE, "its end")
+    standby.exec(["umount", "/run/escadm"])
+    lab.fault("agent-start", standby.name)  # the lab's init, unlike systemd, leaves an agent that ended by itself
+    assert wait_healthy(lab) == (standby, primary)
     assert words(lab) == ["BACKUP", "MASTER"]
 
 

@@ -28,7 +28,8 @@ def test_the_next_version_on_a_running_pair(ready: Pair, measured: Measured) -> 
             assert machine.read(PATHS.lock) != agent
             assert wait_healthy(ready) == (scene.primary, scene.standby)
             assert machine.escadm("version").stdout != old
-            assert machine.escadm("health", check=False).code == 0
+            told = machine.escadm("health", check=False)
+            assert told.code == 0, told.stdout
         assert processes(scene.primary) == before
         assert answers.heard > 0
         assert answers.lost() == 0
