@@ -25,6 +25,7 @@ class AdvertFeed:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._spec: KeepalivedSpec | None = None
+        self._is_open = False
         self._socket: socket.socket | None = None
         self._again: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
@@ -39,15 +40,19 @@ class AdvertFeed:
         others = {source: each for source, each in self._sightings.items() if source is not None}
         return Adverts(self._since, self._sightings.get(None), others)
 
+    def open(self) -> None:
+        """Look from now on at what is to be watched."""
+        self._is_open = True
+        self._open()
+
     def watch(self, spec: KeepalivedSpec | None) -> None:
-        """Look at this virtual router from now on, at none without one."""
+        """Look at this virtual router, at none without one."""
         before, self._spec = self._spec, spec
         if spec is None or before is None or _place(before) != _place(spec):
             self._close()
             self._sightings, self._speak = {}, frozenset()
             self._complaint = ""
-            if spec is not None:
-                self._open()
+            self._open()
 
     def close(self) -> None:
         """Look no more."""
@@ -55,7 +60,7 @@ class AdvertFeed:
 
     def _open(self) -> None:
         self._again = None
-        if self._spec is None:
+        if self._spec is None or not self._is_open:
             return
         try:
             self._socket = open_adverts(self._spec.interface)

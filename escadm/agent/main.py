@@ -150,6 +150,7 @@ async def _run(paths: Paths, host: Host, begun: Begun) -> None:
     await control.open()
     completion = Completion(node, host)
     node.addresses.open(completion.look)
+    node.adverts.open()
     completing = loop.create_task(completion.run())
     pulse = loop.create_task(Pulse(node).run())
     tell_systemd("READY=1")

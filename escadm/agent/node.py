@@ -251,7 +251,7 @@ class Node:
         make = self._attempts.make
         if decision.act is not None:
             self.acts.do(decision.act, decision.act_why)
-        make("question keepalived", lambda: question(self.stage, self.feed, decision))
+        make("question keepalived", lambda: question(self.stage, decision))
         make("take the next steps", lambda: self._take_steps(decision))
         make("follow the role", lambda: self.journal.follow(self.vrrp, decision))
         self.outputs.write(decision, self._wish())

@@ -179,16 +179,24 @@ class Keepalived(Service):
         if self.leader is not None and is_alive(self.leader) and not is_launching(self.leader.pid):
             os.kill(self.leader.pid, signal.SIGHUP)
 
-    def ask_again(self, spec: KeepalivedSpec) -> None:
+    def question(self, act: WordAct, spec: KeepalivedSpec, why: str) -> None:
+        """Do what is to be done about a word of its that cannot be true."""
+        if act is WordAct.BELIEVE_EYES:
+            log.warning("%s: this node is taken for MASTER", why)
+            self._feed.say(Vrrp.MASTER)
+        elif act is WordAct.ASK:
+            log.warning("%s: it is asked again", why)
+            self._ask_again(spec)
+        else:
+            log.warning("%s: it is restarted", why)
+            self._looks.ask(lambda seen: kill(self._members(seen)))  # it may be frozen; ends as one that was killed
+
+    def _ask_again(self, spec: KeepalivedSpec) -> None:
         """Have it read its file, as that should be, and say its state again."""
         file = render_keepalived(spec, self._paths)
         if write_atomically(Path(file.path), file.text, file.mode):
             log.warning("%s was not as escadm had written it: written anew", file.path)
         self.reload()
-
-    def end_at_once(self) -> None:
-        """SIGKILL to all of it, as one that does not answer may be frozen; its end is that of any other keepalived."""
-        self._looks.ask(lambda seen: kill(self._members(seen)))
 
     def _filter(self, event: Event, reason: str) -> None:
         """Service says READY when the process lives; ours is ready with its first word."""
@@ -258,20 +266,11 @@ def _wait_for_end(pid: int) -> None:
         os.close(descriptor)
 
 
-def question(stage: Stage, feed: RoleFeed, decision: Decision) -> None:
+def question(stage: Stage, decision: Decision) -> None:
     """What was decided about a word of keepalived's that cannot be true."""
-    driver, doubt, spec = stage.drivers.get("keepalived"), decision.kept.doubt, decision.facts.plan.keepalived
-    if not isinstance(driver, Keepalived) or spec is None:
-        return
-    if decision.word_act is WordAct.BELIEVE_EYES and doubt is not None:
-        log.warning("%s: this node is taken for MASTER", doubt.reason.sentence)
-        feed.say(Vrrp.MASTER)
-    elif decision.word_act is WordAct.ASK and doubt is not None:
-        log.warning("%s: it is asked again", doubt.reason.sentence)
-        driver.ask_again(spec)
-    elif decision.word_act is WordAct.RESTART:
-        log.warning("keepalived does not say what is true: it is restarted")
-        driver.end_at_once()
+    driver, spec = stage.drivers.get("keepalived"), decision.facts.plan.keepalived
+    if decision.word_act is not None and isinstance(driver, Keepalived) and spec is not None:
+        driver.question(decision.word_act, spec, decision.word_why)
 
 
 def reread(stage: Stage, paths: Paths, written: list[str]) -> None:

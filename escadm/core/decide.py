@@ -29,8 +29,9 @@ class Decision:
     ``steps``: what may be started and stopped now. ``renewed``: units that have to go round from now on. ``role``: the
     one that was reached. ``fit``: what keepalived is told, None = nothing new. ``message``: what the peer is told.
     ``facts`` and ``verdict``: what is published. ``act``: what is done about the data, for the reason ``act_why``;
-    ``word_act``: about keepalived's word. ``answer``: what DRBD is told of the peer if it asks, None while that is not
-    known. ``look_again``: when to decide anew, at the latest, if nothing happens. ``kept``: for the next decision.
+    ``word_act`` and ``word_why``: about keepalived's word. ``answer``: what DRBD is told of the peer if it asks, None
+    while that is not known. ``look_again``: when to decide anew, at the latest, if nothing happens. ``kept``: for the
+    next decision.
     """
 
     steps: tuple[Step, ...]
@@ -49,11 +50,12 @@ class Decision:
     look_again: float | None
     kept: Kept
     word_act: WordAct | None = None
+    word_why: str = ""
 
 
 def decide(seen: Situation) -> Decision:
     """What follows from the situation."""
-    kept, word_act = judge_word(seen, fit=fitness(seen, drained=is_drained(seen.plan, seen.live())))
+    kept, word_act, word_why = judge_word(seen, fit=fitness(seen, drained=is_drained(seen.plan, seen.live())))
     seen = replace(seen, kept=kept)
     seen = replace(seen, kept=judge_hold(seen))
     asks = asks_for_peer(seen)
@@ -67,7 +69,7 @@ def decide(seen: Situation) -> Decision:
     kept = replace(kept, release=gives_role_up(judged), waits_since=waits_for_peer(judged))
     judged = replace(judged, kept=kept)
     steps = tuple(reconcile(seen.plan, judged.live(), intent_of(judged)))
-    return replace(_outward(once_taken(judged, steps), steps, renewed, act, why), word_act=word_act)
+    return replace(_outward(once_taken(judged, steps), steps, renewed, act, why), word_act=word_act, word_why=word_why)
 
 
 def _outward(seen: Situation, steps: tuple[Step, ...], renewed: frozenset[str], act: Act | None, why: str) -> Decision:

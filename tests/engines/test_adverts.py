@@ -50,6 +50,7 @@ async def main():
     module.LOOK_AGAIN = 0.05
     spec = KeepalivedSpec(ip_address("10.0.0.9"), "left", "left", 9)
     feed.watch(spec)
+    feed.open()
     assert feed.seen.since is None, "there is no such interface yet"
     ip("link", "add", "left", "type", "veth", "peer", "name", "right")
     for name, last in (("left", 1), ("right", 2)):

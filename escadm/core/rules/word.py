@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 
+from escadm.core.interfaces import carries
 from escadm.core.reason import Reason
 from escadm.core.situation import Doubt, Kept, Situation
 from escadm.core.types import KeepalivedSpec, UnitState, Vrrp
@@ -59,7 +60,7 @@ def contradiction(seen: Situation, *, fit: bool | None) -> Reason | None:
 
 
 def _of_a_master(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
-    if seen.vip_here is False:
+    if _has_vip(seen, spec) is False:
         told = f"keepalived says MASTER, and {spec.vip} is not on {spec.vip_interface}"
         return Reason(VIP_MISSING, str(spec.vip), told)
     if seen.adverts.since is not None and not _leave(seen):
@@ -70,7 +71,7 @@ def _of_a_master(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
 
 def _of_another(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
     word = seen.vrrp
-    if seen.vip_here:
+    if _has_vip(seen, spec):
         told = f"keepalived says {word}, and {spec.vip} is on {spec.vip_interface}"
         return Reason(VIP_UNEXPECTED, str(spec.vip), told)
     if _leave(seen):
@@ -80,6 +81,10 @@ def _of_another(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
         told = f"keepalived says BACKUP, and no router sends adverts on {spec.interface}"
         return Reason(MASTER_MISSING, spec.interface, told)
     return None
+
+
+def _has_vip(seen: Situation, spec: KeepalivedSpec) -> bool | None:
+    return None if seen.interfaces is None else carries(seen.interfaces, spec.vip_interface, spec.vip)
 
 
 def _leave(seen: Situation) -> bool:
@@ -94,31 +99,32 @@ def _hears_any(seen: Situation, spec: KeepalivedSpec) -> bool:
 
 def looks_like_a_master(seen: Situation) -> bool:
     """Whether this node has the VIP and sends adverts, although keepalived is not known to have said MASTER."""
-    return seen.vrrp is not Vrrp.MASTER and seen.vip_here is True and _leave(seen)
+    spec = seen.plan.keepalived
+    return spec is not None and seen.vrrp is not Vrrp.MASTER and _has_vip(seen, spec) is True and _leave(seen)
 
 
-def judge_word(seen: Situation, *, fit: bool | None) -> tuple[Kept, WordAct | None]:
-    """The next step against a word that is contradicted, and what is kept of it."""
+def judge_word(seen: Situation, *, fit: bool | None) -> tuple[Kept, WordAct | None, str]:
+    """What is kept of a word that is contradicted, the next step against it, and why."""
     kept, now = seen.kept, seen.now
     if kept.distrust is not None and now >= kept.distrust[1]:
         kept = replace(kept, distrust=None)
     found, spec = contradiction(seen, fit=fit), seen.plan.keepalived
     if found is None or spec is None:
-        return replace(kept, doubt=None), None
+        return replace(kept, doubt=None), None, ""
     doubt = kept.doubt
     if doubt is None or doubt.reason.code != found.code:
         doubt = Doubt(found, now)
     doubt = replace(doubt, reason=found)
     if now < doubt.since + settle_time(spec, found):
-        return replace(kept, doubt=doubt), None
+        return replace(kept, doubt=doubt), None, ""
     if doubt.asked is None:
         act = WordAct.BELIEVE_EYES if looks_like_a_master(seen) and fit is not False else WordAct.ASK
-        return replace(kept, doubt=replace(doubt, asked=now)), act
+        return replace(kept, doubt=replace(doubt, asked=now)), act, found.sentence
     if now < doubt.asked + settle_time(spec, found):
-        return replace(kept, doubt=doubt), None
+        return replace(kept, doubt=doubt), None, ""
     if kept.restarted is not None and now < kept.restarted + RELAPSE:
         kept = replace(kept, distrust=(found, now + DISTRUST))
-    return replace(kept, doubt=None, restarted=now), WordAct.RESTART
+    return replace(kept, doubt=None, restarted=now), WordAct.RESTART, found.sentence
 
 
 def next_look(seen: Situation) -> float | None:

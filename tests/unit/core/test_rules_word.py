@@ -24,6 +24,8 @@ SPEC = KeepalivedSpec(VIP, "eth0", "eth0", 9, unicast_source=OWN, unicast_peers=
 UNIT = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
 PAIR = Plan({"keepalived": UNIT, "keepalived:master": Unit("keepalived:master", Kind.CONDITION, ("keepalived",))}, SPEC)
 NOW = 1000.0
+BARE = {"eth0": Interface(addresses=(OWN,))}
+HELD = {"eth0": Interface(addresses=(OWN, VIP))}
 
 
 def sighting(source: Any = PEER, *, age: float = 0.1, **more: Any) -> Sighting:
@@ -41,8 +43,7 @@ def situation(vrrp: Vrrp, **changed: Any) -> Situation:
         lives={"keepalived": Life(UnitState.RUNNING, 0.0)},
         units={"keepalived": UNIT},
         vrrp=vrrp,
-        vip_here=master,
-        interfaces={"eth0": Interface(addresses=(OWN,))},
+        interfaces=HELD if master else BARE,
         adverts=Adverts(0.0, own, others),
     )
     return replace(known, **changed)
@@ -59,8 +60,8 @@ def test_a_word_that_is_true(vrrp: Vrrp) -> None:
 
 
 def test_a_master_without_its_address() -> None:
-    assert code(situation(Vrrp.MASTER, vip_here=False)) == word.VIP_MISSING
-    assert code(situation(Vrrp.MASTER, vip_here=None)) == ""
+    assert code(situation(Vrrp.MASTER, interfaces=BARE)) == word.VIP_MISSING
+    assert code(situation(Vrrp.MASTER, interfaces=None)) == ""
 
 
 @pytest.mark.parametrize("own", [None, sighting(OWN, age=3.6), sighting(OWN, priority=0)])
@@ -72,7 +73,7 @@ def test_a_master_whose_adverts_do_not_leave(own: Sighting | None) -> None:
 
 @pytest.mark.parametrize("vrrp", [Vrrp.BACKUP, Vrrp.FAULT, Vrrp.STOP])
 def test_what_only_a_master_has(vrrp: Vrrp) -> None:
-    assert code(situation(vrrp, vip_here=True)) == word.VIP_UNEXPECTED
+    assert code(situation(vrrp, interfaces=HELD)) == word.VIP_UNEXPECTED
     assert code(situation(vrrp, adverts=Adverts(0.0, sighting(OWN), {PEER: sighting()}))) == word.ADVERTS_UNEXPECTED
     leaving = Adverts(0.0, sighting(OWN, priority=0), {PEER: sighting()})
     assert code(situation(vrrp, adverts=leaving)) == ""
@@ -94,19 +95,19 @@ def test_a_word_against_what_keepalived_was_told(vrrp: Vrrp) -> None:
 
 @pytest.mark.parametrize("state", [each for each in UnitState if each is not UnitState.RUNNING])
 def test_a_keepalived_that_does_not_run_says_nothing(state: UnitState) -> None:
-    seen = situation(Vrrp.MASTER, vip_here=False, lives={"keepalived": Life(state, 0.0)})
+    seen = situation(Vrrp.MASTER, interfaces=BARE, lives={"keepalived": Life(state, 0.0)})
     assert code(seen) == ""
 
 
 def test_a_standalone_node_has_no_word() -> None:
-    assert judge_word(Situation(Plan({})), fit=None) == (Kept(), None)
+    assert judge_word(Situation(Plan({})), fit=None) == (Kept(), None, "")
     assert next_look(Situation(Plan({}))) is None
 
 
 def ladder(seen: Situation, until: float, *, fit: bool | None = True) -> Iterator[tuple[float, WordAct]]:
     """Each act with its time, looked for whenever the last decision asked for another look."""
     while True:
-        kept, act = judge_word(seen, fit=fit)
+        kept, act, _ = judge_word(seen, fit=fit)
         seen = replace(seen, kept=kept)
         if act is not None:
             yield seen.now - NOW, act
@@ -120,7 +121,7 @@ def ladder(seen: Situation, until: float, *, fit: bool | None = True) -> Iterato
 
 
 def test_asked_again_then_restarted() -> None:
-    seen = situation(Vrrp.MASTER, vip_here=False)
+    seen = situation(Vrrp.MASTER, interfaces=BARE)
     assert list(ladder(seen, 4.5)) == [(2.0, WordAct.ASK), (4.0, WordAct.RESTART)]
 
 
@@ -131,31 +132,31 @@ def test_an_election_takes_longer() -> None:
 
 def test_short_intervals_leave_a_second() -> None:
     quick = replace(SPEC, advert_interval=0.05)
-    seen = situation(Vrrp.MASTER, vip_here=False, plan=replace(PAIR, keepalived=quick))
+    seen = situation(Vrrp.MASTER, interfaces=BARE, plan=replace(PAIR, keepalived=quick))
     assert list(ladder(seen, 2.5)) == [(1.0, WordAct.ASK), (2.0, WordAct.RESTART)]
 
 
 def test_a_word_that_comes_true_is_forgiven() -> None:
-    wrong = situation(Vrrp.MASTER, vip_here=False)
-    kept, _ = judge_word(wrong, fit=True)
+    wrong = situation(Vrrp.MASTER, interfaces=BARE)
+    kept, _, _ = judge_word(wrong, fit=True)
     assert kept.doubt is not None
-    right, act = judge_word(situation(Vrrp.MASTER, kept=kept, now=NOW + 1.9), fit=True)
+    right, act, _ = judge_word(situation(Vrrp.MASTER, kept=kept, now=NOW + 1.9), fit=True)
     assert (right, act) == (Kept(), None)
-    again, act = judge_word(replace(wrong, kept=right, now=NOW + 2.1), fit=True)
+    again, act, _ = judge_word(replace(wrong, kept=right, now=NOW + 2.1), fit=True)
     assert act is None
     assert again.doubt is not None
     assert again.doubt.since == NOW + 2.1
 
 
 def test_another_contradiction_begins_anew() -> None:
-    kept, _ = judge_word(situation(Vrrp.MASTER, vip_here=False), fit=True)
-    _, act = judge_word(situation(Vrrp.FAULT, vip_here=True, kept=kept, now=NOW + 3), fit=True)
+    kept, _, _ = judge_word(situation(Vrrp.MASTER, interfaces=BARE), fit=True)
+    _, act, _ = judge_word(situation(Vrrp.FAULT, interfaces=HELD, kept=kept, now=NOW + 3), fit=True)
     assert act is None
 
 
 @pytest.mark.parametrize("vrrp", [Vrrp.BACKUP, Vrrp.FAULT, Vrrp.STOP])
 def test_who_looks_like_a_master_is_taken_for_one(vrrp: Vrrp) -> None:
-    seen = situation(vrrp, vip_here=True, adverts=Adverts(0.0, sighting(OWN)))
+    seen = situation(vrrp, interfaces=HELD, adverts=Adverts(0.0, sighting(OWN)))
     steady = replace(seen, adverts=Adverts(0.0, replace(sighting(OWN), last=NOW + 90)))
     assert list(ladder(steady, 4.5)) == [(2.0, WordAct.BELIEVE_EYES), (4.0, WordAct.RESTART)]
     assert next(ladder(steady, 4.5, fit=False))[1] is WordAct.ASK  # it must not be one
@@ -164,15 +165,15 @@ def test_who_looks_like_a_master_is_taken_for_one(vrrp: Vrrp) -> None:
 
 
 def test_a_restart_that_did_not_help_ends_in_fault_for_a_while() -> None:
-    seen = situation(Vrrp.MASTER, vip_here=False, kept=Kept(restarted=NOW - 59.0))
+    seen = situation(Vrrp.MASTER, interfaces=BARE, kept=Kept(restarted=NOW - 59.0))
     for at in (0.0, 2.0, 4.0):
-        kept, act = judge_word(replace(seen, now=NOW + at), fit=True)
+        kept, act, _ = judge_word(replace(seen, now=NOW + at), fit=True)
         seen = replace(seen, kept=kept)
     assert act is WordAct.RESTART
     assert kept.distrust is None  # more than RELAPSE seconds ago by now
     seen = replace(seen, kept=replace(kept, restarted=NOW))
     for at in (10.0, 12.0, 14.0):
-        kept, act = judge_word(replace(seen, now=NOW + at), fit=True)
+        kept, act, _ = judge_word(replace(seen, now=NOW + at), fit=True)
         seen = replace(seen, kept=kept)
     assert kept.distrust is not None
     reason, until = kept.distrust
@@ -196,7 +197,7 @@ def test_a_distrusted_node_is_in_fault() -> None:
 
 
 def test_the_decision_says_what_is_doubted_once_it_was_asked() -> None:
-    seen = situation(Vrrp.MASTER, vip_here=False)
+    seen = situation(Vrrp.MASTER, interfaces=BARE)
     first = decide(seen)
     assert (first.word_act, first.facts.findings) == (None, ())
     second = decide(replace(seen, kept=first.kept, now=first.look_again or 0.0))
