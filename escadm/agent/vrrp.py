@@ -186,16 +186,19 @@ class Keepalived(Service):
             self._feed.say(Vrrp.MASTER)
         elif act is WordAct.ASK:
             log.warning("%s: it is asked again", why)
-            self._ask_again(spec)
+            self._tasks.do(self._ask_again(spec))
         else:
             log.warning("%s: it is restarted", why)
             self._looks.ask(lambda seen: kill(self._members(seen)))  # it may be frozen; ends as one that was killed
 
-    def _ask_again(self, spec: KeepalivedSpec) -> None:
+    async def _ask_again(self, spec: KeepalivedSpec) -> None:
         """Have it read its file, as that should be, and say its state again."""
         file = render_keepalived(spec, self._paths)
-        if write_atomically(Path(file.path), file.text, file.mode):
-            log.warning("%s was not as escadm had written it: written anew", file.path)
+        try:
+            if await asyncio.to_thread(write_atomically, Path(file.path), file.text, file.mode):
+                log.warning("%s was not as escadm had written it: written anew", file.path)
+        except EscadmError as error:
+            log.warning("%s", error.message)
         self.reload()
 
     def _filter(self, event: Event, reason: str) -> None:

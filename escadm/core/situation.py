@@ -45,8 +45,12 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What is seen and contradicts keepalived's word, since when, and when keepalived was asked to say it again."""
+    """What is seen and contradicts keepalived's ``word``, since when, and when keepalived was asked to say it again.
 
+    One word may be contradicted by this and then by that; ``reason`` is the newest.
+    """
+
+    word: Vrrp
     reason: Reason
     since: float
     asked: float | None = None

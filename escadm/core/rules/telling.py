@@ -9,7 +9,7 @@ from escadm.core.peer import LONGEST_REASON, MOST_REASONS, Message, pairing_of
 from escadm.core.reconcile import DOWN
 from escadm.core.rules.data import asks_for_peer
 from escadm.core.rules.role import intent_of, why_held
-from escadm.core.rules.trouble import failing, faults, findings, unfit_data
+from escadm.core.rules.trouble import doubts, failing, faults, findings, unfit_data
 from escadm.core.situation import Situation
 from escadm.core.types import UnitState, Vrrp
 
@@ -34,7 +34,9 @@ def fitness(seen: Situation, *, drained: bool) -> bool | None:
 
 def is_fit(seen: Situation) -> bool:
     """Whether nothing but the election keeps the role from this node."""
-    takes_part = (seen.vrrp in (Vrrp.MASTER, Vrrp.BACKUP) or is_held_by_vrrp(seen)) and not faults(seen)
+    takes_part = (seen.vrrp in (Vrrp.MASTER, Vrrp.BACKUP) or is_held_by_vrrp(seen)) and not (
+        faults(seen) or doubts(seen)
+    )
     has_gateway = seen.gateway.reached is not False
     return seen.wish.active and takes_part and not failing(seen) and not unfit_data(seen) and has_gateway
 
@@ -48,7 +50,7 @@ def message_of(seen: Situation, *, settled: bool, drained: bool) -> Message:
     """What the peer is told."""
     kept = seen.kept
     return Message(
-        vrrp=seen.vrrp,
+        vrrp=Vrrp.UNKNOWN if doubts(seen) else seen.vrrp,
         role=kept.role,
         fit=is_fit(seen),
         holds=is_held_by_vrrp(seen),
@@ -66,7 +68,7 @@ def message_of(seen: Situation, *, settled: bool, drained: bool) -> Message:
 def _reasons(seen: Situation) -> list[str]:
     if not seen.wish.active:
         return ["it is stopped"]
-    found = [each.sentence[:LONGEST_REASON] for each in faults(seen)]
+    found = [each.sentence[:LONGEST_REASON] for each in (*faults(seen), *doubts(seen))]
     found += [f"{name} {seen.lives[name].reason}"[:LONGEST_REASON] for name in failing(seen)[:MOST_REASONS]]
     unfit = unfit_data(seen)[:LONGEST_REASON]
     found += [unfit] if unfit and unfit not in found else []

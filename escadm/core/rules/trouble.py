@@ -23,8 +23,13 @@ def findings(seen: Situation) -> tuple[Reason, ...]:
     """What is not as it should be on the wire, though it does not keep the role from this node."""
     spec = seen.plan.keepalived
     others = strangers(spec, seen.adverts, seen.now) if spec else ()
+    return (*others, *doubts(seen))
+
+
+def doubts(seen: Situation) -> tuple[Reason, ...]:
+    """What contradicts keepalived's word, and has for longer than words and facts may differ."""
     doubt = seen.kept.doubt
-    return (*others, doubt.reason) if doubt is not None and doubt.asked is not None else others
+    return (doubt.reason,) if doubt is not None and doubt.asked is not None else ()
 
 
 def failing(seen: Situation) -> list[str]:

@@ -112,8 +112,8 @@ def judge_word(seen: Situation, *, fit: bool | None) -> tuple[Kept, WordAct | No
     if found is None or spec is None:
         return replace(kept, doubt=None), None, ""
     doubt = kept.doubt
-    if doubt is None or doubt.reason.code != found.code:
-        doubt = Doubt(found, now)
+    if doubt is None or not _goes_on(doubt, seen.vrrp, found):
+        doubt = Doubt(seen.vrrp, found, now)
     doubt = replace(doubt, reason=found)
     if now < doubt.since + settle_time(spec, found):
         return replace(kept, doubt=doubt), None, ""
@@ -125,6 +125,13 @@ def judge_word(seen: Situation, *, fit: bool | None) -> tuple[Kept, WordAct | No
     if kept.restarted is not None and now < kept.restarted + RELAPSE:
         kept = replace(kept, distrust=(found, now + DISTRUST))
     return replace(kept, doubt=None, restarted=now), WordAct.RESTART, found.sentence
+
+
+def _goes_on(doubt: Doubt, word: Vrrp, found: Reason) -> bool:
+    """Whether it is the same word that is doubted; an election that ends well begins as MASTER_MISSING, and may show for
+    a moment as adverts of a node that has not said MASTER yet."""
+    was_election, is_election = (each.code == MASTER_MISSING for each in (doubt.reason, found))
+    return doubt.word is word and was_election == is_election
 
 
 def next_look(seen: Situation) -> float | None:

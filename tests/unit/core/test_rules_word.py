@@ -148,7 +148,32 @@ def test_a_word_that_comes_true_is_forgiven() -> None:
     assert again.doubt.since == NOW + 2.1
 
 
-def test_another_contradiction_begins_anew() -> None:
+def test_another_contradiction_of_the_same_word_goes_on() -> None:
+    """A frozen primary: its adverts cease, its peer takes over, and then it is told FAULT for the peer's sake."""
+    kept, _, _ = judge_word(situation(Vrrp.MASTER, interfaces=BARE), fit=True)
+    kept, act, _ = judge_word(situation(Vrrp.MASTER, kept=kept, now=NOW + 2.0), fit=False)
+    assert act is WordAct.ASK
+    assert kept.doubt is not None
+    assert kept.doubt.reason.code == word.FAULT_IGNORED
+
+
+def test_an_election_that_ends_well_is_no_doubt() -> None:
+    kept, _, _ = judge_word(situation(Vrrp.BACKUP, adverts=Adverts(0.0)), fit=True)
+    leave = Adverts(0.0, replace(sighting(OWN), last=NOW + 3.1))
+    kept, act, _ = judge_word(situation(Vrrp.BACKUP, adverts=leave, kept=kept, now=NOW + 3.1), fit=True)
+    assert act is None
+    assert kept.doubt is not None
+    assert kept.doubt.since == NOW + 3.1
+
+
+def test_the_peer_is_not_told_a_word_in_doubt() -> None:
+    seen = situation(Vrrp.MASTER, interfaces=BARE)
+    first = decide(seen)
+    second = decide(replace(seen, kept=first.kept, now=NOW + 2.0))
+    assert (first.message.vrrp, second.message.vrrp) == (Vrrp.MASTER, Vrrp.UNKNOWN)
+
+
+def test_another_word_begins_anew() -> None:
     kept, _, _ = judge_word(situation(Vrrp.MASTER, interfaces=BARE), fit=True)
     _, act, _ = judge_word(situation(Vrrp.FAULT, interfaces=HELD, kept=kept, now=NOW + 3), fit=True)
     assert act is None
