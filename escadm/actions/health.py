@@ -35,6 +35,7 @@ from escadm.core.types import (
 from escadm.errors import EscadmError, Failed, NotInstalled, NotPermitted
 from escadm.paths import Paths
 from escadm.system import keepalived, secrets
+from escadm.system.alive import command_line
 from escadm.system.host import Host
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
@@ -160,14 +161,15 @@ def _node_checks(plan: Plan, snapshot: Snapshot, paths: Paths, facts: HostFacts,
 
 def _others(paths: Paths) -> str:
     """A keepalived that the agent did not start stands for the same VIP behind its back. What ours has forked has its
-    name too, until it is in a pid file or another program."""
+    name too, until it is in a pid file or another program; one that only tests a file stands for nothing."""
     ours = set()
     for file in (paths.keepalived_pid, paths.vrrp_pid):
         with suppress(OSError, ValueError):
             ours.add(int(file.read_text()))
     found = [pid for pid in pids_of("keepalived") if pid not in ours and parent_of(pid) not in ours]
-    if found:
-        raise Failed(f"another one runs (pid {found[0]}): systemctl disable --now keepalived")
+    standing = [pid for pid in found if any(words := command_line(pid)) and keepalived.TEST not in words]
+    if standing:
+        raise Failed(f"another one runs (pid {standing[0]}): systemctl disable --now keepalived")
     return "none"
 
 

@@ -12,6 +12,7 @@ from escadm.system.process import PLAIN_ENVIRONMENT, START_DIRECTORY
 from escadm.system.run import ANY_CODE, Run, run
 
 TIMEOUT = 10.0
+TEST = "--config-test"
 
 
 FOREIGN_INTERFACE = re.compile(
@@ -54,7 +55,7 @@ def check_config(text: str, paths: Paths, *, strict: bool, run: Run = run) -> No
     with tempfile.TemporaryDirectory(prefix="escadm-") as folder:
         file = Path(folder, "keepalived.conf")
         file.write_text(_with_run_directory(text, paths, Path(folder)))
-        argv = [*command(file, paths), "--config-test"]
+        argv = [*command(file, paths), TEST]
         result = run(argv, timeout=TIMEOUT, ok=ANY_CODE, env=PLAIN_ENVIRONMENT, cwd=START_DIRECTORY)
         said = (result.stdout + result.stderr).replace(f"{file}: ", "").replace(str(file), file.name)
         said = said.replace(folder, "")

@@ -210,6 +210,19 @@ def test_keepalived_is_looked_for(paths: Paths) -> None:
     assert results["keepalived"] == (False, f"it is not running (it was process {os.getpid()})")
 
 
+def test_a_keepalived_of_others_is_one_that_runs(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the one that health itself asks about the file, at the same time, nor one that has just ended."""
+    monkeypatch.setattr("escadm.actions.health.pids_of", lambda _: [71, 72, 73])
+    monkeypatch.setattr("escadm.actions.health.parent_of", lambda _: 1)
+    lines = {71: ["keepalived", "--use-file=/x", "--config-test", ""], 72: [""], 73: []}
+    monkeypatch.setattr("escadm.actions.health.command_line", lambda pid: lines[pid])
+    name = "keepalived of others"
+    assert found(look(paths, Role.BACKUP, PAIR))[name] == (True, "none")
+    lines[72] = ["/usr/sbin/keepalived", "--dont-fork", ""]
+    told = "another one runs (pid 72): systemctl disable --now keepalived"
+    assert found(look(paths, Role.BACKUP, PAIR))[name] == (False, told)
+
+
 def test_keepalived_is_asked_about_the_file_that_it_would_start_with(paths: Paths) -> None:
     answers = Pings()
     name = "keepalived configuration"
