@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from escadm.config import read_plan
 from escadm.config.overlay import canonical
 from escadm.core.graph import above, below, subgraph, waves
+from escadm.core.rules.table import RULES
 from escadm.core.types import HostFacts, Plan, Problem
 from escadm.errors import Usage
 from escadm.paths import Paths
@@ -70,6 +71,20 @@ def view(plan: Plan, resources: Sequence[str] = (), stop: bool = False, warnings
         return PlanView(tuple(ordered), {name: tuple(lower) for name, lower in part.items()}, stop, warnings)
     waits = {name: tuple(sorted(upper for upper in part if name in part[upper])) for name in part}
     return PlanView(tuple(reversed(ordered)), waits, stop, warnings)
+
+
+def roles_text() -> str:
+    """The rules of the role, in the order in which they are asked."""
+    lines = ["The first rule that fits applies; escadm status -v names it.", ""]
+    for rule in RULES:
+        lines += [rule.code, f"    when  {rule.when}", f"    then  {rule.then}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def roles_json() -> str:
+    """The same as one JSON document with the stable keys ``schema`` and ``rules``."""
+    rules = [{"code": rule.code, "when": rule.when, "then": rule.then} for rule in RULES]
+    return json.dumps({"schema": SCHEMA, "rules": rules}, indent=2) + "\n"
 
 
 def _known(name: str, plan: Plan) -> str:

@@ -50,7 +50,7 @@ class Journal:
             begins = kept.waits_since is not None
             log.info("waits until the peer has left the role") if begins else log.info("the peer has left the role")
         if kept.release and not before.release and before.role is Role.MASTER:
-            self._begin_to(before.role, Role.FAULT, kept.release)
+            self._begin_to(before.role, Role.FAULT, kept.release.sentence)
         if kept.role is not before.role:
             log.info("role: %s", kept.role)
 

@@ -44,6 +44,7 @@ def picture(
         replication=_replication(facts),
         peer=facts.known,
         vrrp=facts.vrrp if facts.plan.is_pair else None,
+        rule=facts.rule,
     )
 
 

@@ -96,4 +96,6 @@ def snapshot_lines(snapshot: Snapshot, *, verbose: bool) -> list[tuple[str, str 
     if verbose:
         lines += [(describe(resource), resource_colour(resource)) for resource in snapshot.resources]
         lines += [(line, None) for line in snapshot.peer.lines()] if snapshot.peer else []
+        rule = snapshot.rule
+        lines += [(f"rule {rule.code}: {rule.sentence}", None)] if rule else []
     return lines

@@ -38,6 +38,7 @@ class Facts:
     why the data here must not be served. ``faults``: why the node can certainly take no part. ``findings``: what is not
     as it should be on the wire. ``gateway``: whether it is reached, None where there is none. ``known``: how the nodes
     know each other. ``unwritten``: what could not be written of the files that others go by, a sentence each.
+    ``rule``: the rule of the role that applies.
     """
 
     plan: Plan
@@ -55,6 +56,7 @@ class Facts:
     faults: tuple[Reason, ...] = ()
     findings: tuple[Reason, ...] = ()
     unwritten: tuple[str, ...] = ()
+    rule: Reason | None = None
     pairing: Mapping[str, str] = field(default_factory=dict)
     known: Acquaintance | None = None
 

@@ -112,7 +112,7 @@ def why_peer_lacks_data(replica: Replica | None, *, replicates: bool) -> str:
     return ""
 
 
-def gives_up(failing: Collection[str], peer: Peer | None) -> bool:
+def gives_up(failing: Collection[object], peer: Peer | None) -> bool:
     """Whether this node should hold no role: something here keeps failing, and the peer is able.
 
     With a peer that is absent or itself failing the answer is no: somebody has to go on trying. Since both nodes ask

@@ -70,7 +70,7 @@ class Kept:
 
     role: Role | None = None
     role_since: str | None = None
-    release: str = ""
+    release: Reason | None = None
     hold: Hold | None = None
     candidate: tuple[Hold, float] | None = None
     abandoned: str = ""

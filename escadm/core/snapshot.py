@@ -8,6 +8,7 @@ from typing import TypeVar
 from escadm.core.evidence import Replication
 from escadm.core.evidence import decode as decode_evidence
 from escadm.core.evidence import encode as encode_evidence
+from escadm.core.reason import Reason
 from escadm.core.replication import Replica
 from escadm.core.trust import decode as decode_acquaintance
 from escadm.core.trust import encode as encode_acquaintance
@@ -43,6 +44,7 @@ def encode(snapshot: Snapshot) -> dict[str, object]:
         "replication": _encode_replication(snapshot.replication) if snapshot.replication else None,
         "peer": encode_acquaintance(snapshot.peer) if snapshot.peer else None,
         "vrrp": snapshot.vrrp.value if snapshot.vrrp else None,
+        "rule": {"code": snapshot.rule.code, "sentence": snapshot.rule.sentence} if snapshot.rule else None,
     }
 
 
@@ -116,7 +118,16 @@ def decode(data: object) -> Snapshot:
         replication=_decode_replication(document.get("replication")),
         peer=decode_acquaintance(document.get("peer")),
         vrrp=None if vrrp is None else _member("vrrp", Vrrp, vrrp),
+        rule=_decode_rule(document.get("rule")),
     )
+
+
+def _decode_rule(item: object) -> Reason | None:
+    """None also for a document of before there was such a key."""
+    if item is None:
+        return None
+    data = _mapping("rule", item)
+    return Reason(_get(data, "code", str), "", _get(data, "sentence", str))
 
 
 def _decode_resource(item: object) -> ResourceStatus:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from escadm.core.evidence import Replication
+from escadm.core.reason import Reason
 from escadm.core.trust import Acquaintance
 
 Address = IPv4Address | IPv6Address
@@ -408,6 +409,7 @@ class RoleChange:
 class Snapshot:
     """What the agent publishes and ``status`` prints. ``replication`` None = there is no volume, or it is not up.
     ``peer`` None = its address is not known. ``vrrp``: keepalived's last word; None on a standalone node.
+    ``rule``: the rule of the role that applies, None where that is not known.
     """
 
     verdict: Verdict
@@ -419,3 +421,4 @@ class Snapshot:
     replication: Replication | None = None
     peer: Acquaintance | None = None
     vrrp: Vrrp | None = None
+    rule: Reason | None = None

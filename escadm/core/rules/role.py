@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from escadm.core.fencing import NO_GATEWAY, hold
 from escadm.core.lifecycle import KILL_TIMEOUT
+from escadm.core.reason import Reason
 from escadm.core.reconcile import Intent
 from escadm.core.role import gives_up, is_drained, master_units
 from escadm.core.rules.data import peer_lacks, why_lost
@@ -13,6 +14,9 @@ from escadm.core.rules.trouble import failing, faults, unfit_data
 from escadm.core.situation import Kept, Situation
 from escadm.core.types import Role, Vrrp
 
+SWITCHOVER = "switchover"
+ENDANGERED = "endangered"
+HANDED_OVER = "handed-over"
 ENGINES = frozenset({"keepalived", "drbd"})
 """Units that cannot be started while this machine lacks what they need."""
 
@@ -31,24 +35,25 @@ LONGEST_WAIT = 120.0
 """Seconds: nobody waits longer for a peer that does not come to the end of its stop."""
 
 
-def gives_role_up(seen: Situation) -> str:
-    """Why this node gives the role up, or takes none; empty when it may have it.
+def gives_role_up(seen: Situation) -> Reason | None:
+    """Why this node gives the role up, or takes none; None when it may have it.
 
     On purpose; for the data's sake, whoever is there to take over; and for a failure, to a peer that is able and lacks
     nothing.
     """
     if seen.wish.switchover:
-        return seen.wish.switchover
+        return Reason(SWITCHOVER, "", seen.wish.switchover)
     has_role = seen.kept.role is Role.MASTER or seen.vrrp is Vrrp.MASTER
     if has_role and (lost := why_lost(seen)):
-        return f"gave the role up: {lost}"
-    reasons = [f"{name} {seen.lives[name].reason}" for name in failing(seen)]
-    reasons += [unfit] if (unfit := unfit_data(seen)) else []
-    reasons += [NO_GATEWAY] if seen.gateway.gone else []
+        return Reason(ENDANGERED, "", f"gave the role up: {lost}")
+    reasons = [(name, f"{name} {seen.lives[name].reason}") for name in failing(seen)]
+    reasons += [("drbd", unfit)] if (unfit := unfit_data(seen)) else []
+    reasons += [("gateway", NO_GATEWAY)] if seen.gateway.gone else []
     takes_part = seen.plan.is_pair and seen.wish.active
     if takes_part and not peer_lacks(seen) and gives_up(reasons, seen.peer):
-        return f"gave the role up: {reasons[0]}"
-    return ""
+        subject, told = reasons[0]
+        return Reason(HANDED_OVER, subject, f"gave the role up: {told}")
+    return None
 
 
 def precedes(seen: Situation) -> bool:

@@ -9,6 +9,7 @@ from escadm.core.peer import LONGEST_REASON, MOST_REASONS, Message, pairing_of
 from escadm.core.reconcile import DOWN
 from escadm.core.rules.data import asks_for_peer
 from escadm.core.rules.role import intent_of, why_held
+from escadm.core.rules.table import applied
 from escadm.core.rules.trouble import doubts, failing, faults, findings, unfit_data
 from escadm.core.situation import Situation
 from escadm.core.types import UnitState, Vrrp
@@ -86,7 +87,8 @@ def facts_of(seen: Situation) -> Facts:
         vrrp=seen.vrrp,
         peer=seen.peer,
         vip_here=seen.vip_here,
-        release=kept.release,
+        release=kept.release.sentence if kept.release else "",
+        rule=applied(seen),
         held=why_held(seen),
         gateway=seen.gateway.reached,
         replica=seen.replica,

@@ -128,8 +128,8 @@ def judge_word(seen: Situation, *, fit: bool | None) -> tuple[Kept, WordAct | No
 
 
 def _goes_on(doubt: Doubt, word: Vrrp, found: Reason) -> bool:
-    """Whether it is the same word that is doubted; an election that ends well begins as MASTER_MISSING, and may show for
-    a moment as adverts of a node that has not said MASTER yet."""
+    """Whether it is the same word that is doubted; an election that ends well begins as MASTER_MISSING, and may show
+    for a moment as adverts of a node that has not said MASTER yet."""
     was_election, is_election = (each.code == MASTER_MISSING for each in (doubt.reason, found))
     return doubt.word is word and was_election == is_election
 

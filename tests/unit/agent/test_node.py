@@ -405,7 +405,7 @@ def test_role_is_given_up_to_an_able_peer_and_services_stop_before_the_vip_goes(
         node.link = Link()  # type: ignore[assignment]
         node.wake()
         await wait_for(lambda: node.state("pgsql") is UnitState.STOPPING)
-        assert "gave the role up: mona exited with code 3" in node.kept.release
+        assert "gave the role up: mona exited with code 3" in str(node.kept.release)
         assert paths.fitness.read_text() == "0\n"
         stubs.made["pgsql"].post(Event.GONE, "")
         await wait_for(lambda: paths.fitness.read_text() == "-254\n")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from escadm.core.evidence import Evidence, Replication
+from escadm.core.reason import Reason
 from escadm.core.replication import Replica
 from escadm.core.snapshot import SnapshotError, decode, describe, encode, status_line
 from escadm.core.trust import Acquaintance
@@ -39,6 +40,7 @@ FULL = Snapshot(
     ),
     peer=Acquaintance("172.16.1.0", True, "SHA256:one", "SHA256:two", "somebody else speaks"),
     vrrp=Vrrp.MASTER,
+    rule=Reason("primary", "", "keepalived says MASTER"),
 )
 
 
@@ -50,7 +52,7 @@ def document() -> dict[str, object]:
 def test_encoded_keys_are_the_contract_in_its_order() -> None:
     assert list(encode(FULL)) == [
         "schema", "severity", "code", "text", "role", "role_since", "health", "reasons", "mode", "resources", "history",
-        "replication", "peer", "vrrp",
+        "replication", "peer", "vrrp", "rule",
     ]  # fmt: skip
     resource, change = document()["resources"][0], document()["history"][0]  # type: ignore[index]
     assert list(resource) == ["name", "state", "pgid", "since", "detail", "restarts"]
