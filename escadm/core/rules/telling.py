@@ -35,9 +35,9 @@ def fitness(seen: Situation, *, drained: bool) -> bool | None:
 
 def is_fit(seen: Situation) -> bool:
     """Whether nothing but the election keeps the role from this node."""
-    takes_part = (seen.vrrp in (Vrrp.MASTER, Vrrp.BACKUP) or is_held_by_vrrp(seen)) and not (
-        faults(seen) or doubts(seen)
-    )
+    if faults(seen) or doubts(seen):
+        return False
+    takes_part = seen.vrrp in (Vrrp.MASTER, Vrrp.BACKUP) or is_held_by_vrrp(seen)
     has_gateway = seen.gateway.reached is not False
     return seen.wish.active and takes_part and not failing(seen) and not unfit_data(seen) and has_gateway
 
