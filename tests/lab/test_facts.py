@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ import pytest
 from escadm.lab import Lab
 from escadm.lab.node import Node
 from tests.lab.conftest import NewLab
-from tests.lab.pair import PATIENCE, events, has_vip, state_of, wait_healthy, wait_text
+from tests.lab.pair import PATIENCE, events, has_vip, resource, state_of, wait_healthy, wait_text
 
 
 def readdress(lab: Lab, node: Node, word: str) -> None:
@@ -201,3 +202,28 @@ def test_a_word_that_keepalived_never_said(new_lab: NewLab) -> None:
     assert wait_healthy(lab) == pair
     assert has_vip(lab, primary)
     assert events(primary, "this node is taken for MASTER")
+
+
+def test_a_primary_whose_peer_is_dead_keeps_its_keepalived(new_lab: NewLab) -> None:
+    """Once the neighbour's entry has expired, no unicast advert leaves; that is no fault of keepalived's."""
+    lab = new_lab()
+    primary, standby = wait_healthy(lab)
+    before = resource(primary, "keepalived")["pgid"]
+    lab.fault("power-cut", standby.name)
+    wait_text(lab, primary, lambda text: "is not connected" in text, "misses its peer")
+    primary.exec(["ip", "neigh", "flush", "all"])
+
+    def is_unresolved() -> bool:
+        entry = primary.exec(["ip", "neigh", "show", str(standby.address)]).stdout
+        return "FAILED" in entry or "INCOMPLETE" in entry
+
+    lab.wait_for(is_unresolved, PATIENCE, "an entry that cannot be resolved")
+    end = time.monotonic() + 5.0
+    while time.monotonic() < end:
+        assert not events(primary, "it is asked again", "it is restarted")
+        assert primary.role == "MASTER"
+        time.sleep(0.2)
+    assert resource(primary, "keepalived")["pgid"] == before
+    lab.fault("power-on", standby.name)
+    assert wait_healthy(lab) == (primary, standby)
+    assert resource(primary, "keepalived")["pgid"] == before

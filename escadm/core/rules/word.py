@@ -63,7 +63,7 @@ def _of_a_master(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
     if _has_vip(seen, spec) is False:
         told = f"keepalived says MASTER, and {spec.vip} is not on {spec.vip_interface}"
         return Reason(VIP_MISSING, str(spec.vip), told)
-    if seen.adverts.since is not None and not _leave(seen):
+    if seen.adverts.since is not None and _would_leave(seen, spec) and not _leave(seen):
         told = f"keepalived says MASTER, and no adverts leave {spec.interface}"
         return Reason(ADVERTS_MISSING, spec.interface, told)
     return None
@@ -85,6 +85,14 @@ def _of_another(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
 
 def _has_vip(seen: Situation, spec: KeepalivedSpec) -> bool | None:
     return None if seen.interfaces is None else carries(seen.interfaces, spec.vip_interface, spec.vip)
+
+
+def _would_leave(seen: Situation, spec: KeepalivedSpec) -> bool:
+    """Whether the adverts of a keepalived that sends them would be seen to leave.
+
+    Those for a unicast peer do not where its neighbour entry cannot be resolved: it is dead, or cut off.
+    """
+    return not spec.unicast_peers or (seen.peer is not None and seen.peer.heard and seen.peer.near)
 
 
 def _leave(seen: Situation) -> bool:

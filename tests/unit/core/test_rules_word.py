@@ -14,6 +14,7 @@ from escadm.core.decide import decide
 from escadm.core.interfaces import Interface
 from escadm.core.lifecycle import Life
 from escadm.core.reason import Reason
+from escadm.core.role import Peer
 from escadm.core.rules import word
 from escadm.core.rules.word import WordAct, contradiction, judge_word, next_look
 from escadm.core.situation import Kept, Situation
@@ -43,6 +44,7 @@ def situation(vrrp: Vrrp, **changed: Any) -> Situation:
         lives={"keepalived": Life(UnitState.RUNNING, 0.0)},
         units={"keepalived": UNIT},
         vrrp=vrrp,
+        peer=Peer(str(PEER), heard=True, near=True, fit=True),
         interfaces=HELD if master else BARE,
         adverts=Adverts(0.0, own, others),
     )
@@ -68,6 +70,10 @@ def test_a_master_without_its_address() -> None:
 def test_a_master_whose_adverts_do_not_leave(own: Sighting | None) -> None:
     seen = situation(Vrrp.MASTER, adverts=Adverts(0.0, own))
     assert code(seen) == word.ADVERTS_MISSING
+    for peer in (None, Peer(str(PEER)), Peer(str(PEER), heard=True, near=False)):
+        assert code(replace(seen, peer=peer)) == "", "the neighbour may be dead: no packet leaves for it"
+    multicast = replace(PAIR, keepalived=replace(SPEC, unicast_peers=()))
+    assert code(replace(seen, plan=multicast, peer=None)) == word.ADVERTS_MISSING
     assert code(replace(seen, adverts=Adverts(None, own))) == ""  # nobody can look
 
 
