@@ -12,7 +12,7 @@ from tests.vm.conftest import Measured
 from tests.vm.machine import PATHS, Machine
 from tests.vm.packages import NEXT
 from tests.vm.pair import VIP, Pair
-from tests.vm.replicated import CONFIG, MOUNT, PATH, Scene, wait_healthy
+from tests.vm.replicated import CONFIG, MOUNT, PATH, Scene, text_of, wait_healthy
 from tests.vm.supply import GATEWAY
 
 
@@ -39,7 +39,8 @@ def test_the_next_version_on_a_running_pair(ready: Pair, measured: Measured) -> 
 
 @pytest.mark.long
 def test_the_package_is_removed_and_comes_back(ready: Pair) -> None:
-    """Removed: the peer takes over, nothing of ours runs. Purged: the data is left, and is the pair's again."""
+    """Removed: the peer takes over, nothing of ours runs. Purged: the data is left, and is the pair's again; the node has
+    another key, which the peer is told to accept."""
     with Scene(ready) as scene:
         old, new = scene.primary, scene.standby
         old.sh("dpkg --remove escadm", timeout=120)
@@ -64,6 +65,8 @@ def test_the_package_is_removed_and_comes_back(ready: Pair) -> None:
         assert "systemctl enable esc_service" in told
         old.escadm("reload")
         old.escadm("restart")
+        ready.wait_for(lambda: "escadm ha trust" in text_of(new), 60, "a stranger at the peer's address")
+        assert "from now on" in new.escadm("ha", "trust").stdout
         scene.healthy(primary=new)
 
 
