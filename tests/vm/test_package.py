@@ -39,8 +39,8 @@ def test_the_next_version_on_a_running_pair(ready: Pair, measured: Measured) -> 
 
 @pytest.mark.long
 def test_the_package_is_removed_and_comes_back(ready: Pair) -> None:
-    """Removed: the peer takes over, nothing of ours runs. Purged: the data is left, and is the pair's again; the node has
-    another key, which the peer is told to accept."""
+    """Removed: the peer takes over, nothing of ours runs. Purged: the data is left, and is the pair's again; the node
+    has another key, which the peer is told to accept."""
     with Scene(ready) as scene:
         old, new = scene.primary, scene.standby
         old.sh("dpkg --remove escadm", timeout=120)
