@@ -79,11 +79,11 @@ def judge_hold(seen: Situation) -> Kept:
 def may_stand_again(seen: Situation) -> bool:
     """Whether a node that VRRP did not hear the primary on, or the other way round, hears its adverts again.
 
-    For an election's time, so that keepalived will have heard them too. Where it does not (its own firewall may drop
-    what is seen on the wire), that is tried again after RELAPSE seconds only.
+    Once keepalived has let go, and for an election's time, so that it will have heard them too. Where it does not (its
+    own firewall may drop what is seen on the wire), that is tried again after RELAPSE seconds only.
     """
     spec, stood_at = seen.plan.keepalived, seen.kept.stood_at
-    if spec is None or (stood_at is not None and seen.now < stood_at + RELAPSE):
+    if spec is None or seen.vrrp is not Vrrp.FAULT or (stood_at is not None and seen.now < stood_at + RELAPSE):
         return False
     peers = {*spec.unicast_peers, *(peer for _, peer in spec.peer_paths[:1])}
     return any(

@@ -244,6 +244,8 @@ def test_held_back_it_stands_again_once_it_has_heard_the_primarys_adverts_for_an
     assert decide(hears(98.0)).kept.hold == held.hold, "not for long enough"
     assert decide(hears(90.0, source=LOW)).kept.hold == held.hold, "somebody else's"
     assert decide(hears(90.0, router=52)).kept.hold == held.hold, "of another router"
+    leaving = replace(hears(90.0), vrrp=Vrrp.MASTER, peer=RULES, lives=UP, units=PLAN.units)
+    assert decide(leaving).kept.hold == held.hold, "the adverts may have come all along"
     stands = decide(hears(90.0))
     assert (stands.kept.hold, stands.fit, stands.kept.stood_at) == (None, True, 100.0)
     again = replace(hears(90.0), kept=replace(stands.kept, hold=held.hold), now=100.5)
