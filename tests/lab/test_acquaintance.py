@@ -46,9 +46,11 @@ def test_two_agents_pin_each_others_keys(lab: Lab) -> None:
     for one, other in ((first, second), (second, first)):
         assert (known(one)["node_key"], known(one)["peer_key"]) == (public_key(one), public_key(other))
         lines = one.escadm("status", "-v").stdout.splitlines()
-        assert lines[-2:] == [
+        rule = "primary: keepalived says MASTER" if one.role == "MASTER" else "standby: keepalived says BACKUP"
+        assert lines[-3:] == [
             f"peer {other.address} is connected: its key is {public_key(other)}",
             f"this node's key is {public_key(one)}",
+            f"rule {rule}",
         ]
         shown = one.escadm("ha", "show").stdout
         assert f"node_key: {public_key(one)}\npeer_key: {public_key(other)}\n" in shown
