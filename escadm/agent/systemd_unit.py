@@ -133,8 +133,10 @@ class SystemdUnit:
         self._tasks.do(self._watch())
 
     def _lead(self, state: State) -> bool:
-        """Learn its main process; True if that is news."""
-        before, self.leader = self.leader, identify(state.main_pid)
+        """Learn its main process; True if that is news. One that has ended meanwhile is none: systemd will say so."""
+        before, found = self.leader, identify(state.main_pid)
+        if found is not None or not state.main_pid:
+            self.leader = found
         self._wake()
         return self.leader != before
 

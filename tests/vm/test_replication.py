@@ -66,7 +66,7 @@ def test_a_switchover_that_would_lose_something_is_refused(ready: Pair) -> None:
         standby.escadm("start")
         wait_healthy(ready)
         ready.cut("eth0", standby)
-        scene.reads(standby, "keepalived reports a fault")
+        scene.reads(standby, "the interface eth0 has no carrier")
         scene.refuses_switchover("is not fit")
         ready.heal()
         wait_healthy(ready)
