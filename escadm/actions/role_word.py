@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from escadm.actions.status import status
-from escadm.core.types import Plan, Role, Snapshot, Vrrp
+from escadm.core.role import meant_by
+from escadm.core.types import Plan, Role, Snapshot
 from escadm.errors import Failed, NotPermitted
 from escadm.paths import Paths
 from escadm.system import role_file
 from escadm.system.net import has_address
-
-ROLES = {Vrrp.MASTER: Role.MASTER, Vrrp.BACKUP: Role.BACKUP}
 
 
 def check_role_word(plan: Plan | None, paths: Paths) -> str:
@@ -44,7 +43,7 @@ def _contradiction(plan: Plan | None, snapshot: Snapshot) -> str:
     spec = plan.keepalived if plan else None
     if spec is None or snapshot.role is Role.STANDALONE:
         return ""
-    if snapshot.vrrp is not None and ROLES.get(snapshot.vrrp, Role.FAULT) is not snapshot.role:
+    if snapshot.vrrp is not None and meant_by(snapshot.vrrp) is not snapshot.role:
         return f"{_says(snapshot.role)}, and keepalived says {snapshot.vrrp}"
     here = has_address(spec.vip_interface, spec.vip)
     if here is not (snapshot.role is Role.MASTER):

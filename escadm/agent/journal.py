@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from escadm.core.decide import Decision
+from escadm.core.role import meant_by
 from escadm.core.situation import Kept
 from escadm.core.types import Role, RoleChange, Vrrp
 from escadm.log import get
 
 KEPT = 20
-TARGETS = {Vrrp.MASTER: Role.MASTER, Vrrp.BACKUP: Role.BACKUP}
 
 log = get(__name__)
 
@@ -39,7 +39,7 @@ class Journal:
 
     def hear(self, role: Role | None, vrrp: Vrrp) -> None:
         """keepalived has another word: a change to the role that it means begins."""
-        self._begin_to(role, TARGETS.get(vrrp, Role.FAULT), f"keepalived says {vrrp}")
+        self._begin_to(role, meant_by(vrrp), f"keepalived says {vrrp}")
 
     def tell(self, before: Kept, decision: Decision) -> None:
         """What is new about the role since ``before``; to be called before any step of the decision is taken."""

@@ -11,10 +11,9 @@ from escadm.core.health import describe_unit
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import WAITING
 from escadm.core.role import master_units
+from escadm.core.rules.role import ELECTION
 from escadm.core.types import Kind, Plan, Role, SystemdSpec, UnitState, Vrrp
 from escadm.errors import Failed
-
-ELECTION = 4.0  # advertisement intervals: three, the skew, and a little
 
 
 def needs_of(plan: Plan) -> dict[str, tuple[str, ...]]:

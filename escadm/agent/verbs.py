@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from escadm.actions.reload import Prepared, commit, prepare
 from escadm.agent.fence_peer import ask_for_peer
 from escadm.agent.node import Node
-from escadm.agent.patience import ELECTION, Overtaken, Patience, needs_of
+from escadm.agent.patience import Overtaken, Patience, needs_of
 from escadm.agent.vrrp import reread
 from escadm.config.overlay import canonical
 from escadm.core.change import PAIRED_STEPS, classify
@@ -23,6 +23,7 @@ from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, WAITING, counted_needs
 from escadm.core.role import master_units, why_not_take_over
 from escadm.core.rules.data import peer_lacks
+from escadm.core.rules.role import ELECTION
 from escadm.core.types import Change, ChangeClass, Kind, Role, UnitState, Vrrp
 from escadm.errors import Failed, Usage
 from escadm.system.host import Host

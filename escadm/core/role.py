@@ -54,6 +54,11 @@ class Peer:
         return self.heard and self.fit and (self.holds or self.vrrp in (Vrrp.MASTER, Vrrp.BACKUP))
 
 
+def meant_by(vrrp: Vrrp) -> Role:
+    """The role of a pair's node that keepalived's word leads to."""
+    return {Vrrp.MASTER: Role.MASTER, Vrrp.BACKUP: Role.BACKUP}.get(vrrp, Role.FAULT)
+
+
 def master_units(plan: Plan, live: Mapping[str, Live]) -> frozenset[str]:
     """The names of all units that stand on ``keepalived:master``, by the plan or by how they were started."""
     needs = {name: current.unit.needs for name, current in live.items()}

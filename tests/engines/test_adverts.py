@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from tests.engines.namespace import run_apart
 
 IN_A_NAMESPACE = """
 import asyncio, socket, struct, subprocess
@@ -113,10 +112,4 @@ asyncio.run(main())
 
 
 def test_adverts_in_a_network_of_its_own() -> None:
-    done = subprocess.run(
-        ["unshare", "--net", "--map-root-user", "--user", sys.executable, "-c", IN_A_NAMESPACE],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    run_apart(IN_A_NAMESPACE)

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import select
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from escadm.paths import Paths
 from escadm.system import net
+from tests.engines.namespace import run_apart
 
 IN_A_NAMESPACE = """
 import select
@@ -66,13 +65,7 @@ assert set(net.interfaces()) == {"lo"}
 
 
 def test_addresses_and_events_in_a_network_of_its_own() -> None:
-    done = subprocess.run(
-        ["unshare", "--net", "--map-root-user", "--user", sys.executable, "-c", IN_A_NAMESPACE],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    run_apart(IN_A_NAMESPACE)
 
 
 def test_only_the_machine_itself_is_strict(tmp_path: Path) -> None:

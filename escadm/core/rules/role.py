@@ -26,7 +26,7 @@ HOLDS_AFTER = 4.0
 ELECTION = 4.0
 """Intervals between adverts: three, the skew, and a little."""
 RELAPSE = 600.0
-"""Seconds."""
+"""Seconds after which a node that keepalived left deaf may stand for the role again."""
 FRESH = 1.9
 """Intervals between adverts: a peer that was heard within them lives. One that has just died is not waited for: VRRP
 gives its role away three intervals after its last advert, and so two after its last datagram at the earliest."""
