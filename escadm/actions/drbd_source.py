@@ -12,6 +12,7 @@ from escadm.errors import Failed
 from escadm.system import disk, replication, volume
 
 POLL = 0.25
+MARKS_WITHIN = 5.0
 RESTART = "next, on both nodes: escadm restart"
 COPYING = f"{RESTART} (the copy goes on meanwhile: escadm status -v)"
 WAITING = (
@@ -36,7 +37,7 @@ def become_source(plan: Plan, say: Say, wait: float) -> str:
             f"cannot begin the first copy: the disks are {replica.disk} here and {replica.peer_disk} on the peer",
             "both must be new (Inconsistent): run escadm drbd init on both first",
         )
-    here, there = volume.blank_marks()
+    here, there = _blank_disks()
     if here and there:
         volume.skip_first_copy()
         say("both disks are blank: there is nothing to copy")
@@ -106,6 +107,14 @@ def _wait_for_peer(say: Say, wait: float) -> Replica:
                 "run escadm drbd init there, and look at the network between the nodes",
             )
         time.sleep(POLL)
+
+
+def _blank_disks() -> tuple[bool, bool]:
+    """Whether this disk is blank, and whether the peer's is; the peer connects first and says so right after it."""
+    end = time.monotonic() + MARKS_WITHIN
+    while (marks := volume.blank_marks()) == (True, False) and time.monotonic() < end:
+        time.sleep(POLL)
+    return marks
 
 
 def _make_file_system(plan: Plan, say: Say) -> None:

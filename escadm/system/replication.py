@@ -29,7 +29,9 @@ READ_LIMIT = 5.0
 CHANGE_LIMIT = 20.0
 PROCESSES = Path("/proc")
 QUESTION_LIMIT = 5.0
-POLL = 0.05
+DETACH_LIMIT = 5.0
+POLL = 0.02
+DISKLESS = "Diskless"
 ASKERS = frozenset({b"drbd_async_h", b"escadm-fence-pe"})
 """The kernel's thread that asks what has become of the peer, and the handler that it asks; names end after 15 bytes."""
 NO_RESOURCE = ("unknown resource", "no such resource", "(158)", "resource not known", "minor not allocated")
@@ -132,12 +134,20 @@ def outdate(run: Run = run) -> None:
 def abandon(run: Run = run) -> None:
     """Let the writes that wait for the peer fail: whoever wrote them gets an error, and the device can be freed.
 
-    The disk is let go first, so that none of them reaches it, and comes back with the next :func:`bring_up`.
+    The disk is let go first, so that none of them reaches it, and comes back with the next :func:`bring_up`. It goes
+    after the command has ended, and until it is gone DRBD 8.4 would give it a new generation of the data with
+    ``resume-io``: a split brain, once the peer has one too.
     """
+    what = "give up the writes that wait"
     replica = read_replica(run)
-    if replica is None or replica.has_disk:
-        _change(run, "give up the writes that wait", "detach", "--force")
-    _change(run, "give up the writes that wait", "resume-io")
+    if replica is None or replica.disk != DISKLESS:
+        _change(run, what, "detach", "--force")
+    end = time.monotonic() + DETACH_LIMIT
+    while (replica := read_replica(run)) is not None and replica.disk != DISKLESS:
+        if time.monotonic() >= end:
+            raise Failed(f"cannot {what}: the disk is not let go yet ({replica.disk})")
+        time.sleep(POLL)
+    _change(run, what, "resume-io")
 
 
 def connect_discarding(run: Run = run) -> None:

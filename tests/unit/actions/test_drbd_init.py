@@ -79,6 +79,7 @@ class Disk:
         self.put(replication, "read_replica", self.read)
         self.put(action, "POLL", 0.0)
         self.put(drbd_source, "POLL", 0.0)
+        self.put(drbd_source, "MARKS_WITHIN", 0.01)
         for module, name in (
             (real_disk, "wipe"),
             (volume, "create_meta_data"),
@@ -304,6 +305,15 @@ def test_two_blank_disks_need_no_copy(disk: Disk) -> None:
     made = ["promote", "allow_syncs", "make_file_system /dev/drbd1 ext4", "demote"]
     assert disk.done == ["skip_first_copy", *made]
     assert disk.said == ["both disks are blank: there is nothing to copy", "/dev/drbd1: ext4 made"]
+
+
+def test_a_peer_that_has_just_connected_may_still_say_that_its_disk_is_blank(disk: Disk) -> None:
+    """It connects first, and says so then: on a busy machine the source sees the time between."""
+    disk.replicas = [NEW]
+    marks = iter([(True, False), (True, False), (True, True)])
+    disk.put(volume, "blank_marks", lambda: next(marks))
+    assert disk.init(primary=True) == RESTART
+    assert disk.done[0] == "skip_first_copy"
 
 
 @pytest.mark.parametrize(("marks", "told"), [((True, False), THEN), ((False, True), WAITING)])

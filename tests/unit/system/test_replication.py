@@ -255,18 +255,42 @@ exists device name:esc volume:0 minor:1 disk:{disk} size:65404
 """
 
 
+class Leaving(Commands):
+    """A volume whose disk is let go in steps: each look at it sees the next of ``disks``, the last one for ever."""
+
+    def __init__(self, *disks: str) -> None:
+        super().__init__()
+        self.disks = list(disks)
+
+    def __call__(self, argv: Sequence[str], **named: Any) -> Completed:
+        if "events2" in argv:
+            self.stdout = FROZEN.format(disk=self.disks.pop(0) if len(self.disks) > 1 else self.disks[0])
+        return super().__call__(argv, **named)
+
+
 @pytest.mark.parametrize(
-    ("disk", "done"),
+    ("disks", "done"),
     [
-        ("UpToDate", ["drbdadm detach --force esc", "drbdadm resume-io esc"]),
-        ("Diskless", ["drbdadm resume-io esc"]),  # its disk has failed, or an earlier attempt came half the way
+        (["UpToDate", "Diskless"], ["detach", "events2", "resume-io"]),
+        (["UpToDate", "Failed", "Failed", "Diskless"], ["detach", "events2", "events2", "events2", "resume-io"]),
+        (["UpToDate", "Detaching", "Diskless"], ["detach", "events2", "events2", "resume-io"]),
+        (["Failed", "Diskless"], ["detach", "events2", "resume-io"]),
+        (["Diskless"], ["events2", "resume-io"]),  # its disk has failed, or an earlier attempt came half the way
     ],
 )
-def test_writes_that_are_given_up_do_not_reach_the_disk(disk: str, done: list[str]) -> None:
-    run = Commands()
-    run.stdout = FROZEN.format(disk=disk)
+def test_writes_that_are_given_up_do_not_reach_the_disk(disks: list[str], done: list[str]) -> None:
+    run = Leaving(*disks)
     replication.abandon(run)
-    assert run.asked[1:] == done
+    assert [told.split()[1] for told in run.asked[1:]] == done
+
+
+def test_writes_wait_for_as_long_as_the_disk_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DRBD 8.4 writes a new generation to a disk that is still Failed, and has a split brain of it later."""
+    monkeypatch.setattr(replication, "DETACH_LIMIT", 0.1)
+    run = Leaving("UpToDate", "Failed")
+    with pytest.raises(Failed, match=r"^cannot give up the writes that wait: the disk is not let go yet \(Failed\)$"):
+        replication.abandon(run)
+    assert "drbdadm resume-io esc" not in run.asked
 
 
 def test_writes_are_not_let_go_to_a_disk_that_is_still_there() -> None:
