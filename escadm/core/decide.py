@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from escadm.core.fencing import Answer, answer
+from escadm.core.fencing import Answer, answer, is_behind
 from escadm.core.health import Facts, judge
 from escadm.core.lifecycle import Event, Life, Limits, transition
 from escadm.core.peer import Message
@@ -58,6 +58,7 @@ def decide(seen: Situation) -> Decision:
     kept, word_act, word_why = judge_word(seen, fit=fitness(seen, drained=is_drained(seen.plan, seen.live())))
     seen = replace(seen, kept=kept)
     seen = replace(seen, kept=judge_hold(seen))
+    seen = replace(seen, kept=replace(seen.kept, behind=is_behind(seen.kept.behind, seen.replica)))
     asks = asks_for_peer(seen)
     act, why = data_act(seen, asks=asks)
     abandoned = why if act is Act.ABANDON else seen.kept.abandoned

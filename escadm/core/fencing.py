@@ -95,6 +95,29 @@ def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -
     return told.role == "Primary" or (peer.asks and not asks)
 
 
+def is_behind(before: bool, replica: Replica | None) -> bool:
+    """Whether the peer may have written what is not here, as far as DRBD tells; ``before``: the last answer.
+
+    It was Primary when the connection was lost. A copy that does not count, or did not until somebody said that it
+    does, needs no such doubt.
+    """
+    if replica is None:
+        return before
+    if replica.is_primary or replica.disk != "UpToDate":
+        return False
+    return replica.peer_role == "Primary" if replica.is_connected else before
+
+
+def is_left_alone(replica: Replica | None, peer: Peer | None, gateway: bool | None, *, behind: bool) -> bool:
+    """Whether a standby is cut off from everybody: the primary goes on without it, and nobody can say so.
+
+    Its copy has to be outdated now. Once it is back, the primary may have died, with all that it has acknowledged.
+    """
+    if not behind or replica is None or replica.is_connected:
+        return False
+    return gateway is False and peer is not None and not peer.heard
+
+
 def waits(replica: Replica | None) -> bool:
     """Whether DRBD lets writes wait until it is known what the peer does."""
     return replica is not None and "fencing" in replica.suspended.split(",")

@@ -151,7 +151,7 @@ UNFIT = {
     "Attaching": "",
     "Negotiating": "",
     "Inconsistent": "its data is Inconsistent: a sync from the peer has not been completed",
-    "Outdated": "its data is Outdated: the peer has newer data",
+    "Outdated": "its data is Outdated: the peer has newer data, or may have",
     "Diskless": "it has no disk (Diskless): the disk was lost or never attached",
     "Failed": "its disk has failed",
     "DUnknown": "the state of its disk is not known",

@@ -63,7 +63,8 @@ class Kept:
     ``release``: why this node gives the role up. ``hold``: why it must not take it. ``candidate``: what will hold it
     back once it has lasted, and since when that is so. ``abandoned``: why waiting writes were given up, until the role
     is gone as well. ``waits_since``: since when it has waited for its peer to leave the role, None when it need not.
-    ``stood_at``: when it last stood for the role again, having heard the primary's adverts.
+    ``behind``: whether the peer may have written what is not here: it was Primary when DRBD last saw it, and nothing is
+    known of it since. ``stood_at``: when it last stood for the role again, having heard the primary's adverts.
     ``doubt``: what contradicts keepalived's word. ``restarted``: when keepalived was restarted for that. ``distrust``:
     why this node is in fault because of it, and until when.
     """
@@ -75,6 +76,7 @@ class Kept:
     candidate: tuple[Hold, float] | None = None
     abandoned: str = ""
     waits_since: float | None = None
+    behind: bool = True
     stood_at: float | None = None
     doubt: Doubt | None = None
     restarted: float | None = None

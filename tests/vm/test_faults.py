@@ -172,6 +172,21 @@ def test_the_standby_is_cut_off_from_everybody_with_a_gateway(scene: Scene) -> N
     scene.healthy(primary=primary)
 
 
+def test_a_standby_that_was_cut_off_does_not_serve_what_it_has_once_the_primary_is_dead(scene: Scene) -> None:
+    """The primary went on without it, and nobody is left to say so. Its rows are there again once it is back."""
+    primary, standby = scene.primary, scene.standby
+    scene.pair.isolate(standby)
+    scene.reads(standby, "its data is Outdated: the peer has newer data, or may have")
+    scene.writes_on(primary)
+    scene.cut(primary)
+    scene.mark(standby)
+    scene.pair.heal()
+    scene.wait_log(standby, f"gateway {GATEWAY} answers")
+    scene.stays_down(standby)
+    scene.start(primary)
+    scene.healthy(primary=primary)
+
+
 def test_vrrp_alone_is_cut(scene: Scene) -> None:
     """The standby hears the primary on the other path, and keeps out of the way."""
     primary, standby = scene.primary, scene.standby

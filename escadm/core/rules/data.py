@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from escadm.core.fencing import loses, may_take, outdates_itself, waits
+from escadm.core.fencing import ISOLATED, is_left_alone, loses, may_take, outdates_itself, waits
 from escadm.core.replication import Gate, Replica
 from escadm.core.role import why_peer_lacks_data
 from escadm.core.situation import Situation
@@ -49,6 +49,8 @@ def data_act(seen: Situation, *, asks: bool) -> tuple[Act | None, str]:
         return None, ""
     if outdates_itself(seen.replica, seen.peer, asks=asks):
         return Act.OUTDATE, "the peer goes on without this node"
+    if is_left_alone(seen.replica, seen.peer, seen.gateway.reached, behind=seen.kept.behind):
+        return Act.OUTDATE, f"{ISOLATED}, and the peer may go on without this node"
     if (why := why_lost(seen)) and waits(seen.replica):
         return Act.ABANDON, why
     return None, ""

@@ -78,7 +78,9 @@ def test_why_drbd_has_refused_the_peer_is_in_the_kernels_log() -> None:
     assert trouble("link-cut.a", NotPermitted("dmesg: not for you")) == f"{cut}; dmesg may say why"
     assert trouble("split-brain.a") == f"{stopped}; dmesg may say why"
     assert trouble("resync.b", SECRETS).startswith("its data is Inconsistent: being brought up to date from the peer (")
-    assert trouble("outdated.b").startswith("its data is Outdated: the peer has newer data: start the peer, or, ")
+    assert trouble("outdated.b").startswith(
+        "its data is Outdated: the peer has newer data, or may have: start the peer, or, "
+    )
     assert trouble("down.a") == "the volume is not up"
 
 

@@ -496,17 +496,38 @@ def test_a_refusal_is_told_and_tried_again(
     assert "drbd: cannot declare the data outdated: no" in [record.getMessage() for record in caplog.records]
 
 
-def test_a_standby_that_is_connected_or_hears_nobody_keeps_its_data(
+def test_a_standby_that_is_connected_or_reaches_the_gateway_keeps_its_data(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work() -> None:
         async with losing(paths, monkeypatch, ALONE) as lost:
-            lost.gateway(False)
+            lost.gateway(True)
             await lost.turns()
             lost.see(STANDBY)
+            lost.gateway(False)
             lost.hear(heard("Primary"))
             await lost.turns()
             assert not lost.done
+
+    run(work())
+
+
+def test_a_standby_that_is_cut_off_from_everybody_outdates_its_data(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The primary goes on without it, and dies before anybody can say so: the standby, back again, must not serve."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, STANDBY) as lost:
+            lost.gateway(False)
+            await lost.turns()
+            assert not lost.done
+            lost.see(ALONE)
+            await wait_for(lambda: lost.done == ["outdate"])
+            lost.gateway(True)
+            await lost.turns()
+            assert lost.done == ["outdate"]
+            assert lost.role() is not Role.MASTER
 
     run(work())
 

@@ -49,7 +49,7 @@ def test_data_that_was_not_looked_at_is_not_offered_to_the_election(paths: Paths
         told = json.loads(paths.status.read_text())
         assert told["replication"]["disk"] == "Outdated"
         assert [each["detail"] for each in told["resources"]] == [
-            "its data is Outdated: the peer has newer data: "
+            "its data is Outdated: the peer has newer data, or may have: "
             "start the peer, or, if it is lost for good: escadm drbd resolve --keep-local"
         ]
         await node.stop_for_good()

@@ -18,6 +18,8 @@ from escadm.core.fencing import (
     Hold,
     answer,
     hold,
+    is_behind,
+    is_left_alone,
     loses,
     may_take,
     outdates_itself,
@@ -163,6 +165,50 @@ def test_whether_it_declares_its_own_data_outdated(
     replica: Replica | None, peer: Peer | None, asks: bool, outdates: bool
 ) -> None:
     assert outdates_itself(replica, peer, asks=asks) is outdates
+
+
+# --- a standby that is cut off from everybody ---
+
+
+@pytest.mark.parametrize(
+    ("before", "replica", "behind"),
+    [
+        # a connected standby of a primary writes what the primary writes, until the connection is lost
+        *((before, STANDBY, True) for before in (True, False)),
+        (True, ALONE, True),
+        *((before, replace(STANDBY, peer_role="Secondary"), False) for before in (True, False)),
+        (False, ALONE, False),
+        # its own data is the newest, or does not count in any case; who makes it count afterwards knows why
+        (True, PRIMARY, False),
+        *((True, replace(ALONE, disk=disk), False) for disk in ("Outdated", "Consistent", "Inconsistent", "Diskless")),
+        # a volume that is not up tells nothing new
+        *((before, None, before) for before in (True, False)),
+    ],
+)
+def test_whether_the_peer_may_have_written_what_is_not_here(
+    before: bool, replica: Replica | None, behind: bool
+) -> None:
+    assert is_behind(before, replica) is behind
+
+
+@pytest.mark.parametrize(
+    ("replica", "peer", "gateway", "behind", "left"),
+    [
+        (ALONE, SILENT, False, True, True),
+        # somebody can still be asked, or none ever could: the gateway's silence is then no news
+        (ALONE, SILENT, True, True, False),
+        (ALONE, SILENT, None, True, False),
+        (ALONE, heard("Primary"), False, True, False),
+        (STANDBY, SILENT, False, True, False),
+        (ALONE, SILENT, False, False, False),
+        (None, SILENT, False, True, False),
+        (ALONE, None, False, True, False),
+    ],
+)
+def test_whether_a_standby_is_cut_off_from_everybody(
+    replica: Replica | None, peer: Peer | None, gateway: bool | None, behind: bool, left: bool
+) -> None:
+    assert is_left_alone(replica, peer, gateway, behind=behind) is left
 
 
 # --- words and facts ---

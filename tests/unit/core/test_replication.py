@@ -150,7 +150,7 @@ def test_figures_that_are_none_count_as_nothing() -> None:
 # --- what follows from it ---
 
 INCONSISTENT = "its data is Inconsistent: a sync from the peer has not been completed"
-OUTDATED = "its data is Outdated: the peer has newer data"
+OUTDATED = "its data is Outdated: the peer has newer data, or may have"
 DISKLESS = "it has no disk (Diskless): the disk was lost or never attached"
 NOT_UP = "DRBD does not have the volume up"
 STOPPED = "replication has stopped (StandAlone), and the peer may have newer data"
