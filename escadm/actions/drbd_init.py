@@ -1,4 +1,4 @@
-"""``drbd init``: the first installation of the replicated volume, on both nodes, then ``--primary`` on one.
+"""``drbd init``: the first installation of the replicated installation, on both nodes, then ``--primary`` on one.
 
 It refuses whatever might be somebody's data: a mounted or used disk, a signature on it, meta-data of an earlier
 installation. Only the name of the disk, given with ``--erase`` or ``--keep``, opens that door. Each step can be cut
@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 from escadm.actions.drbd_source import Say, become_source, knows_peer, wait_for_source
 from escadm.config import read_plan
-from escadm.core.replication import Replica
+from escadm.core.drbd.state import Replica
 from escadm.core.types import DrbdSpec, HostFacts
 from escadm.errors import Failed, Usage
 from escadm.paths import Paths
 from escadm.render.drbd import render_drbd
-from escadm.system import disk, replication, volume
+from escadm.system import disk
+from escadm.system.drbd import commands, installation
 from escadm.system.host import Host
 
 SETTLES_WITHIN = 4.0
@@ -102,7 +103,7 @@ def _prepare_disk(drbd: DrbdSpec, leave: Leave, teller: Teller) -> str:
     found = disk.signature(name)
     if user := disk.user_of(name):
         raise Failed(f"cannot use {name}: it is {user}", "free it first; drbd init never takes a disk that is in use")
-    has_meta_data = volume.has_meta_data()
+    has_meta_data = installation.has_meta_data()
     if leave.keep:
         return _keep(name, say, has_meta_data=has_meta_data)
     if has_meta_data and not leave.erase:
@@ -114,7 +115,7 @@ def _prepare_disk(drbd: DrbdSpec, leave: Leave, teller: Teller) -> str:
         disk.wipe(name)
         say(f"{name}: {found} removed")
     is_blank = not leave.erase and disk.is_blank(name, teller.meter(f"reading {name}"))
-    volume.create_meta_data()
+    installation.create_meta_data()
     done = _up(name, "blank; meta-data written" if is_blank else "meta-data written", say)
     if is_blank and not _waits_for_others(drbd):
         _tell_blank()
@@ -123,14 +124,14 @@ def _prepare_disk(drbd: DrbdSpec, leave: Leave, teller: Teller) -> str:
 
 def _replica_with_disk(name: str) -> Replica | None:
     """The volume if it is up. A start before the first installation, or a lost disk, leaves one that has none."""
-    replica = replication.read_replica()
+    replica = commands.read_replica()
     if replica is None or replica.disk != "Diskless":
         return replica
     if replica.is_primary:
         raise Failed(
             f"cannot use {name}: this node is Primary without a disk", "move the role first: escadm switchover"
         )
-    replication.take_down()
+    commands.take_down()
     return None
 
 
@@ -141,17 +142,17 @@ def _already_up(name: str, replica: Replica, leave: Leave, say: Say) -> str:
             "if its data may go: escadm stop, drbdadm down esc, then the same again",
         )
     if leave.keep and replica.disk == "Inconsistent":
-        if replica.connection != "StandAlone" or not volume.was_never_used():
+        if replica.connection != "StandAlone" or not installation.was_never_used():
             raise Failed(f"cannot keep what is on {name}: the volume is up, and its data is Inconsistent")
         return _declare(name, say)
     if replica.peer_disk == "UpToDate":
-        replication.allow_syncs()
+        commands.allow_syncs()
     return "already done: the volume is up"
 
 
 def _refuse_data_beside(name: str) -> None:
     """Meta-data that nobody has used, with data: --keep was cut off before it could say that they are the good ones."""
-    if volume.was_never_used() and (content := disk.content(name)):
+    if installation.was_never_used() and (content := disk.content(name)):
         raise Failed(f"cannot use {name}: there is {content} on it, and new meta-data of DRBD", _ways_out(name))
 
 
@@ -169,7 +170,7 @@ def _waits_for_others(drbd: DrbdSpec) -> bool:
 
 def _up(name: str, done: str, say: Say) -> str:
     say(f"{name}: {done}")
-    replication.bring_up()
+    commands.bring_up()
     say("the volume is up")
     return NEXT
 
@@ -177,19 +178,19 @@ def _up(name: str, done: str, say: Say) -> str:
 def _tell_blank() -> None:
     """Not to a peer that has data: the sync from there has begun, and is not to be held up."""
     end = time.monotonic() + SETTLES_WITHIN
-    while (replica := replication.read_replica()) and not knows_peer(replica) and time.monotonic() < end:
+    while (replica := commands.read_replica()) and not knows_peer(replica) and time.monotonic() < end:
         time.sleep(POLL)
     if replica is None or replica.disk != "Inconsistent":
         return
     if not replica.is_connected or replica.peer_disk == "Inconsistent":
-        volume.mark_blank()
+        installation.mark_blank()
 
 
 # --- an existing file system ---
 
 
 def _keep(name: str, say: Say, *, has_meta_data: bool) -> str:
-    if has_meta_data and not volume.was_never_used():
+    if has_meta_data and not installation.was_never_used():
         return _up(name, "the disk has DRBD's meta-data already", say)
     content = disk.content(name)
     if content not in EXT:
@@ -197,23 +198,23 @@ def _keep(name: str, say: Say, *, has_meta_data: bool) -> str:
             f"cannot keep what is on {name}: " + (f"{content} is not ext2, ext3 or ext4" if content else "it is empty"),
             "copy the data to the volume instead, after a first installation without --keep",
         )
-    room = volume.room_for_data(disk.size_of(name))
+    room = installation.room_for_data(disk.size_of(name))
     if disk.ext_size(name) > room:
         raise Failed(
             f"cannot keep what is on {name}: its {content} leaves no room for DRBD's meta-data at the end of the disk",
             f"make it smaller, unmounted: e2fsck -f {name}, then resize2fs {name} {room >> 20}M; then the same again",
         )
     if not has_meta_data:
-        volume.create_meta_data()
+        installation.create_meta_data()
         say(f"{name}: meta-data written after the {content}")
-    volume.attach_alone()
+    installation.attach_alone()
     return _declare(name, say)
 
 
 def _declare(name: str, say: Say) -> str:
     """Before the peer is heard for the first time: whatever it has, it cannot replace this."""
-    volume.declare_good()
+    installation.declare_good()
     say(f"{name}: what is on it is the pair's data from now on")
-    replication.bring_up()
+    commands.bring_up()
     say("the volume is up")
     return FILLED

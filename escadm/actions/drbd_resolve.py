@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 
 from escadm.actions.drbd_init import Teller
 from escadm.config import read_plan
-from escadm.core.redundancy import last_refusal, size
-from escadm.core.replication import Replica
+from escadm.core.drbd.state import Replica
+from escadm.core.drbd.trouble import last_refusal, size
 from escadm.core.types import HostFacts
 from escadm.errors import EscadmError, Failed
 from escadm.paths import Paths
-from escadm.system import disk, replication, volume
+from escadm.system import disk
+from escadm.system.drbd import commands, installation
 
 ANSWERS_WITHIN = 10.0
 POLL = 0.25
@@ -48,12 +49,12 @@ def discard_local(paths: Paths, facts: HostFacts, teller: Teller, *, copy: bool)
     if copy:
         _keep_copy(paths, facts, replica, teller)
         _refuse(why_not_discard)
-    replication.connect_discarding()
+    commands.connect_discarding()
     return f"this node takes the peer's data as soon as that connects: {ON_THE_OTHER}"
 
 
 def _refuse(why_not: Callable[[Replica | None], str]) -> Replica:
-    replica = replication.read_replica()
+    replica = commands.read_replica()
     if (why := why_not(replica)) or replica is None:
         raise Failed(f"cannot resolve: {why}")
     return replica
@@ -98,18 +99,18 @@ def keep_local() -> str:
     if replica.is_connected:
         return f"already done: {CONNECTED}"
     if must_be_declared(replica):
-        volume.declare_good()
+        installation.declare_good()
         return "this node's data is UpToDate from now on; when the peer comes back, it takes them from here"
     if replica.connection != "StandAlone":
         return "already done: this node's data is UpToDate, and it waits for the peer"
-    replication.bring_up()
+    commands.bring_up()
     return _outcome()
 
 
 def _outcome() -> str:
     """What came of the new connection."""
     end = time.monotonic() + ANSWERS_WITHIN
-    while (replica := replication.read_replica()) and not replica.is_connected and time.monotonic() < end:
+    while (replica := commands.read_replica()) and not replica.is_connected and time.monotonic() < end:
         if replica.connection == "StandAlone":
             why = last_refusal(_kernel_log())
             raise Failed(
@@ -127,6 +128,6 @@ def _outcome() -> str:
 
 def _kernel_log() -> str:
     try:
-        return replication.read_kernel_log()
+        return commands.read_kernel_log()
     except EscadmError:
         return ""

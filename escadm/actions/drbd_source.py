@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from escadm.core.replication import Replica
+from escadm.core.drbd.state import Replica
 from escadm.core.types import FilesystemSpec, Plan
 from escadm.errors import Failed
-from escadm.system import disk, replication, volume
+from escadm.system import disk
+from escadm.system.drbd import commands, installation
 
 POLL = 0.25
 MARKS_WITHIN = 5.0
@@ -27,10 +28,10 @@ def become_source(plan: Plan, say: Say, wait: float) -> str:
     """Wait ``wait`` seconds for the peer, and begin the first copy, if there is something to copy; what is next."""
     replica = _wait_for_peer(say, wait)
     if replica.disk == "UpToDate":
-        replication.allow_syncs()
+        commands.allow_syncs()
         return _complete(plan, replica, say)
     if replica.peer_disk == "UpToDate":
-        replication.allow_syncs()
+        commands.allow_syncs()
         return DONE
     if (replica.disk, replica.peer_disk) != ("Inconsistent", "Inconsistent"):
         raise Failed(
@@ -39,15 +40,15 @@ def become_source(plan: Plan, say: Say, wait: float) -> str:
         )
     here, there = _blank_disks()
     if here and there:
-        volume.skip_first_copy()
+        installation.skip_first_copy()
         say("both disks are blank: there is nothing to copy")
-        replication.promote()
+        commands.promote()
     else:
-        volume.make_primary_source()
+        installation.make_primary_source()
         say("this node is the source; the first copy to the peer has begun")
-    replication.allow_syncs()
+    commands.allow_syncs()
     _make_file_system(plan, say)
-    replication.demote()
+    commands.demote()
     if here and there:
         return RESTART
     return WAITING if there else COPYING
@@ -58,9 +59,9 @@ def wait_for_source(say: Say, wait: float) -> str:
     end = time.monotonic() + wait
     told = False
     while True:
-        replica = replication.read_replica()
+        replica = commands.read_replica()
         if replica is not None and "UpToDate" in (replica.disk, replica.peer_disk):
-            replication.allow_syncs()
+            commands.allow_syncs()
             return RESTART if replica.disk == "UpToDate" else COPYING
         if time.monotonic() > end:
             raise Failed(
@@ -81,9 +82,9 @@ def knows_peer(replica: Replica) -> bool:
 def _complete(plan: Plan, replica: Replica, say: Say) -> str:
     """An earlier run may have ended, with the power cut, before there was a file system."""
     if "Primary" not in (replica.role, replica.peer_role):
-        replication.promote()
+        commands.promote()
         _make_file_system(plan, say)
-        replication.demote()
+        commands.demote()
     elif replica.is_primary:
         _make_file_system(plan, say)
     return DONE
@@ -93,7 +94,7 @@ def _wait_for_peer(say: Say, wait: float) -> Replica:
     end = time.monotonic() + wait
     told = False
     while True:
-        replica = replication.read_replica()
+        replica = commands.read_replica()
         if replica is None or replica.disk == "Diskless":
             raise Failed("cannot begin: the volume is not up here", "begin with: escadm drbd init")
         if knows_peer(replica):
@@ -112,7 +113,7 @@ def _wait_for_peer(say: Say, wait: float) -> Replica:
 def _blank_disks() -> tuple[bool, bool]:
     """Whether this disk is blank, and whether the peer's is; the peer connects first and says so right after it."""
     end = time.monotonic() + MARKS_WITHIN
-    while (marks := volume.blank_marks()) == (True, False) and time.monotonic() < end:
+    while (marks := installation.blank_marks()) == (True, False) and time.monotonic() < end:
         time.sleep(POLL)
     return marks
 
@@ -125,7 +126,7 @@ def _make_file_system(plan: Plan, say: Say) -> None:
     if found := disk.signature(device):
         say(f"{device}: keeps the {found} that is on it")
         return
-    volume.make_file_system(device, spec.fstype)
+    installation.make_file_system(device, spec.fstype)
     say(f"{device}: {spec.fstype} made")
 
 

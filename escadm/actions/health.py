@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from escadm.actions.diff import diff
-from escadm.actions.redundancy import both_copies, check_replication
+from escadm.actions.drbd_trouble import both_copies, check_replication
 from escadm.actions.role_word import check_role_word
 from escadm.actions.status import status
 from escadm.config import read_plan

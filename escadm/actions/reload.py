@@ -12,7 +12,8 @@ from escadm.render.drbd import render_drbd
 from escadm.render.keepalived import render_keepalived
 from escadm.render.networkd import render_networkd
 from escadm.render.template import is_generated
-from escadm.system import drbd, keepalived, networkd
+from escadm.system import keepalived, networkd
+from escadm.system.drbd import parser
 from escadm.system.files import ORIGINAL
 from escadm.system.host import Host
 
@@ -87,7 +88,7 @@ def ask_engine(file: RenderedFile, plan: Plan, paths: Paths, facts: HostFacts, h
     if file.path == str(paths.keepalived_conf):
         keepalived.check_config(file.text, paths, strict=facts.strict, run=host.run)
     elif plan.drbd is not None and file.path == str(paths.drbd_res):
-        drbd.check_config(file.text, plan.drbd.major, run=host.run)
+        parser.check_config(file.text, plan.drbd.major, run=host.run)
 
 
 def _will_keep_original(path: str, host: Host) -> bool:

@@ -7,24 +7,24 @@ import time
 from dataclasses import replace
 from logging import INFO, WARNING
 
-from escadm.agent.driver import Driver, Post
-from escadm.agent.journal import iso
-from escadm.agent.memory import Memory, UnitMemory, remember, restore_unit
+from escadm.agent.drivers.drbd import Drbd
+from escadm.agent.drivers.driver import Driver, Post
+from escadm.agent.drivers.keepalived import Keepalived
+from escadm.agent.drivers.probing import mark_prefix
+from escadm.agent.drivers.process import Service
+from escadm.agent.drivers.systemd import SystemdUnit
 from escadm.agent.node import Node
-from escadm.agent.probing import mark_prefix
-from escadm.agent.replication import Drbd
-from escadm.agent.service import Service
-from escadm.agent.systemd_unit import SystemdUnit
-from escadm.agent.vrrp import Keepalived
+from escadm.agent.outputs.journal import iso
+from escadm.agent.outputs.memory import Memory, UnitMemory, remember, restore_unit
 from escadm.core.lifecycle import KILL_TIMEOUT, Life
 from escadm.core.types import FilesystemSpec, Kind, Notify, ProcessSpec, SystemdSpec, Unit, UnitState, Vrrp
 from escadm.errors import EscadmError
 from escadm.log import get
+from escadm.system.drbd.commands import allow_syncs, read_replica
 from escadm.system.mount import mounted_device
 from escadm.system.net import has_address
 from escadm.system.process import ProcessId, identify, is_alive
 from escadm.system.processes import look
-from escadm.system.replication import allow_syncs, read_replica
 from escadm.system.systemd import is_booted, state
 
 UP = (UnitState.STARTING, UnitState.RUNNING)

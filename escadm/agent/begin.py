@@ -10,8 +10,8 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from escadm.actions.reload import commit, prepare
+from escadm.agent.drivers.keepalived import reread
 from escadm.agent.node import Node
-from escadm.agent.vrrp import reread
 from escadm.config import read_plan
 from escadm.core.reason import Reason
 from escadm.core.types import Plan

@@ -19,11 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from escadm import __version__
 from escadm.agent.adopt import adopt
 from escadm.agent.begin import Begun, Completion, begin
-from escadm.agent.control import Control
-from escadm.agent.memory import load
 from escadm.agent.node import Node
-from escadm.agent.pulse import Pulse
-from escadm.agent.verbs import Verbs
+from escadm.agent.outputs.heartbeat import Pulse
+from escadm.agent.outputs.memory import load
+from escadm.agent.requests.control import Control
+from escadm.agent.requests.verbs import Verbs
 from escadm.config import read_plan
 from escadm.core.types import Plan, Role
 from escadm.errors import EscadmError

@@ -9,30 +9,30 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from escadm.agent.addresses import AddressFeed
-from escadm.agent.adverts import AdvertFeed
 from escadm.agent.attempt import Attempts, is_answered
-from escadm.agent.data_acts import DataActs
-from escadm.agent.driver import Driver, Post
-from escadm.agent.gateway import GatewayFeed
-from escadm.agent.identity import Identity
-from escadm.agent.journal import Journal, iso
-from escadm.agent.looks import Looks
-from escadm.agent.make import DriverMaker, absent_units
-from escadm.agent.memory import Memory
-from escadm.agent.outputs import OTHERS_GO_BY, Outputs
-from escadm.agent.peer import PeerLinks, heartbeat_interval
-from escadm.agent.replicas import ReplicaFeed
-from escadm.agent.stage import Stage
+from escadm.agent.drivers.driver import Driver, Post
+from escadm.agent.drivers.keepalived import Keepalived, RoleFeed, question
+from escadm.agent.drivers.registry import DriverMaker, absent_units
+from escadm.agent.drivers.stage import Stage
+from escadm.agent.inputs.addresses import AddressFeed
+from escadm.agent.inputs.adverts import AdvertFeed
+from escadm.agent.inputs.drbd_events import ReplicaFeed
+from escadm.agent.inputs.gateway import GatewayFeed
+from escadm.agent.inputs.identity import Identity
+from escadm.agent.inputs.looks import Looks
+from escadm.agent.inputs.peer_links import PeerLinks, heartbeat_interval
+from escadm.agent.outputs.data_acts import DataActs
+from escadm.agent.outputs.journal import Journal, iso
+from escadm.agent.outputs.memory import Memory
+from escadm.agent.outputs.outputs import OTHERS_GO_BY, Outputs
 from escadm.agent.turns import Turns
-from escadm.agent.vrrp import Keepalived, RoleFeed, question
 from escadm.core.decide import Decision, decide
-from escadm.core.fencing import sees_more
+from escadm.core.drbd.fencing import sees_more
+from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import Event, Life
 from escadm.core.peer import document
 from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, goal
-from escadm.core.replication import Gate, Replica
 from escadm.core.role import TAKES_THE_ROLE, Peer
 from escadm.core.rules.data import promotion_gate
 from escadm.core.rules.role import intent_of

@@ -44,8 +44,8 @@ def main() -> NoReturn:
 
 def _writes_wait() -> bool:
     """Whether this node is a Primary whose writes wait for the answer, as far as DRBD can be asked."""
-    from escadm.core.fencing import waits  # noqa: PLC0415 - most often there is an answer
-    from escadm.system.replication import read_replica  # noqa: PLC0415
+    from escadm.core.drbd.fencing import waits  # noqa: PLC0415 - most often there is an answer
+    from escadm.system.drbd.commands import read_replica  # noqa: PLC0415
 
     try:
         replica = read_replica()

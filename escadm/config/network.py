@@ -5,10 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_interface
 
 from escadm.config.addresses import Vip
+from escadm.config.drbd import volume
 from escadm.config.findings import Findings, did_you_mean
 from escadm.config.model import Config, Keepalived
 from escadm.config.reader import Path
-from escadm.config.volume import volume
 from escadm.core.types import Address, DrbdSpec, HostFacts, KeepalivedSpec
 
 FALLBACK_INTERFACE = "eth0"

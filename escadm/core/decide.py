@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from escadm.core.fencing import Answer, answer, is_behind
+from escadm.core.drbd.fencing import Answer, answer, is_behind
 from escadm.core.health import Facts, judge
 from escadm.core.lifecycle import Event, Life, Limits, transition
 from escadm.core.peer import Message

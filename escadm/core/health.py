@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from escadm.core.fencing import NO_GATEWAY
+from escadm.core.drbd.fencing import NO_GATEWAY
+from escadm.core.drbd.state import Replica
+from escadm.core.drbd.trouble import SPLIT, degradation, unfitness
 from escadm.core.lifecycle import FAILURE_LIMIT, Life
 from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
-from escadm.core.redundancy import SPLIT, degradation, unfitness
-from escadm.core.replication import Replica
 from escadm.core.role import Peer
 from escadm.core.trust import Acquaintance
 from escadm.core.types import (

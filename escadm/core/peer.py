@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from escadm.core.evidence import Evidence, decode
-from escadm.core.evidence import encode as encode_evidence
+from escadm.core.drbd.evidence import Evidence, decode
+from escadm.core.drbd.evidence import encode as encode_evidence
 from escadm.core.role import Peer
 from escadm.core.types import Plan, Role, Vrrp
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from escadm.core.evidence import Evidence
+from escadm.core.drbd.evidence import Evidence
+from escadm.core.drbd.state import Replica
 from escadm.core.graph import above
 from escadm.core.reconcile import DOWN, Live
-from escadm.core.replication import Replica
 from escadm.core.types import MASTER_CONDITION, Kind, Plan, Role, UnitState, Vrrp
 
 TAKES_THE_ROLE = frozenset({Kind.PROMOTION, Kind.FILESYSTEM})

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from escadm.core.adverts import Adverts
-from escadm.core.fencing import Hold
+from escadm.core.drbd.fencing import Hold
+from escadm.core.drbd.state import Replica
 from escadm.core.interfaces import Interfaces
 from escadm.core.lifecycle import Life
 from escadm.core.reason import Reason
 from escadm.core.reconcile import Live
-from escadm.core.replication import Replica
 from escadm.core.role import Peer
 from escadm.core.trust import Acquaintance
 from escadm.core.types import Plan, Role, Unit, UnitState, Vrrp

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from escadm.core.evidence import Replication
-from escadm.core.evidence import decode as decode_evidence
-from escadm.core.evidence import encode as encode_evidence
+from escadm.core.drbd.evidence import Replication
+from escadm.core.drbd.evidence import decode as decode_evidence
+from escadm.core.drbd.evidence import encode as encode_evidence
+from escadm.core.drbd.state import Replica
 from escadm.core.reason import Reason
-from escadm.core.replication import Replica
 from escadm.core.trust import decode as decode_acquaintance
 from escadm.core.trust import encode as encode_acquaintance
 from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, Verdict, Vrrp

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
-from escadm.core.evidence import Replication
+from escadm.core.drbd.evidence import Replication
 from escadm.core.reason import Reason
 from escadm.core.trust import Acquaintance
 

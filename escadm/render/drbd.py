@@ -10,7 +10,7 @@ MODE = 0o644
 MODE_WITH_SECRET = 0o640
 
 FENCING = "resource-and-stonith"
-"""A Primary that loses its peer lets no write be done until it is known what the peer does (see core/fencing.py)."""
+"""A Primary that loses its peer lets no write be done until it is known what that does (see core/drbd/fencing.py)."""
 
 NET_OPTIONS = {
     "protocol": "C",

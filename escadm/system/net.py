@@ -15,7 +15,7 @@ from escadm.core.interfaces import Interface
 from escadm.core.types import Address, HostFacts, KeepalivedSpec
 from escadm.errors import Failed
 from escadm.paths import Paths
-from escadm.system.drbd import kernel_major
+from escadm.system.drbd.parser import kernel_major
 from escadm.system.systemd import enabled_units, masked_units
 
 RTM_NEWLINK = 16

@@ -13,7 +13,7 @@ import time
 from asyncio import events
 from pathlib import Path
 
-from escadm.agent import pulse
+from escadm.agent.outputs import heartbeat
 from escadm.cli.app import main
 from escadm.system import alive
 
@@ -51,6 +51,6 @@ def beat_measured(path: Path) -> None:
 
 
 setattr(events.Handle, "_run", run_measured)  # noqa: B010 - mypy takes it for a method
-setattr(pulse, "write_beat", beat_measured)  # noqa: B010 - it is another module's
+setattr(heartbeat, "write_beat", beat_measured)  # noqa: B010 - it is another module's
 sys.argv = ["escadm", *sys.argv[2:]]
 main()

@@ -11,7 +11,7 @@ import pytest
 
 from escadm.cli import fence_peer
 from escadm.cli.fence_peer import EXIT_CODES, NO_ANSWER
-from escadm.core.fencing import Answer
+from escadm.core.drbd.fencing import Answer
 from escadm.paths import Paths
 from tests.cli.program import AS_NOBODY, REPOSITORY, agent, environment
 from tests.cli.test_services import ACKNOWLEDGED, asked

@@ -12,8 +12,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from escadm.core.evidence import Evidence, Replication
-from escadm.core.replication import Replica
+from escadm.core.drbd.evidence import Evidence, Replication
+from escadm.core.drbd.state import Replica
 from escadm.core.snapshot import encode
 from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, Verdict
 from escadm.paths import Paths

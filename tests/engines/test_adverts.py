@@ -7,8 +7,8 @@ from tests.engines.namespace import run_apart
 IN_A_NAMESPACE = """
 import asyncio, socket, struct, subprocess
 from ipaddress import ip_address
-from escadm.agent import adverts as module
-from escadm.agent.adverts import AdvertFeed
+from escadm.agent.inputs import adverts as module
+from escadm.agent.inputs.adverts import AdvertFeed
 from escadm.core.types import KeepalivedSpec
 
 def ip(*words):

@@ -15,7 +15,7 @@ from escadm.core.types import Address, DrbdSpec, Secret
 from escadm.errors import Failed, NotInstalled, NotPermitted
 from escadm.paths import Paths
 from escadm.render.drbd import render_drbd
-from escadm.system import drbd
+from escadm.system.drbd import parser
 from escadm.system.run import Completed
 
 NODES = (ip_address("172.16.0.0"), ip_address("172.16.1.0"))
@@ -41,16 +41,16 @@ def text(spec: DrbdSpec) -> str:
     return render_drbd(spec, Paths()).text
 
 
-@pytest.mark.parametrize("major", drbd.PARSERS)
+@pytest.mark.parametrize("major", parser.PARSERS)
 @pytest.mark.parametrize("name", SPECS)
 def test_either_parser_accepts_what_is_made_for_it_without_a_word(name: str, major: int) -> None:
-    drbd.check_config(text(replace(SPECS[name], major=major)), major)
+    parser.check_config(text(replace(SPECS[name], major=major)), major)
 
 
-@pytest.mark.parametrize(("made_for", "parser"), [(8, 9), (9, 8)])
-def test_fencing_stands_where_its_own_version_wants_it(made_for: int, parser: int) -> None:
+@pytest.mark.parametrize(("made_for", "read_by"), [(8, 9), (9, 8)])
+def test_fencing_stands_where_its_own_version_wants_it(made_for: int, read_by: int) -> None:
     with pytest.raises(Failed, match="but got 'fencing'"):
-        drbd.check_config(text(replace(SPECS["plain"], major=made_for)), parser)
+        parser.check_config(text(replace(SPECS["plain"], major=made_for)), read_by)
 
 
 def on_node(address: Address, script: str, *arguments: str) -> str:
@@ -92,9 +92,9 @@ def test_either_node_finds_itself_and_the_peer(name: str, tmp_path: Path) -> Non
 
 def test_the_dump_has_what_was_written(tmp_path: Path) -> None:
     file = tmp_path / "esc.res"
-    for major, parser in drbd.PARSERS.items():
+    for major, program in parser.PARSERS.items():
         file.write_text(text(replace(SPECS["secret"], major=major)))
-        dump = subprocess.run([parser, "-c", str(file), "dump"], capture_output=True, text=True, timeout=60).stdout
+        dump = subprocess.run([program, "-c", str(file), "dump"], capture_output=True, text=True, timeout=60).stdout
         assert "\"s3 cr#t;{}'!" + "x" * 51 + '"' in dump
         assert dump.count("floating") == 2
         assert re.search(r"fencing +resource-and-stonith;", dump)
@@ -112,16 +112,16 @@ def test_the_dump_has_what_was_written(tmp_path: Path) -> None:
 )
 def test_the_objections_of_either_parser_are_heard(old: str, new: str, major: int) -> None:
     with pytest.raises(Failed) as caught:
-        drbd.check_config(text(replace(SPECS["plain"], major=major)).replace(old, new), major)
-    parser = Path(drbd.PARSERS[major]).name
-    assert caught.value.message.startswith(f"{parser} does not accept the configuration made for it:\n  esc.res:")
+        parser.check_config(text(replace(SPECS["plain"], major=major)).replace(old, new), major)
+    program = Path(parser.PARSERS[major]).name
+    assert caught.value.message.startswith(f"{program} does not accept the configuration made for it:\n  esc.res:")
     assert caught.value.hint.startswith("correct drbd.net_options or drbd.disk_options in esc-config.yaml")
 
 
 def test_an_objection_does_not_tell_the_secret() -> None:
     long = DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789, shared_secret=Secret("hidden" * 20))
     with pytest.raises(Failed, match="Value is too long") as caught:
-        drbd.check_config(text(long), 9)
+        parser.check_config(text(long), 9)
     assert "hidden" not in str(caught.value)
 
 
@@ -145,10 +145,10 @@ def test_a_missing_module_is_no_objection(noise: str, is_fine: bool) -> None:
         return Completed(tuple(argv), 0, "", noise)
 
     if is_fine:
-        drbd.check_config("", 9, run=run)
+        parser.check_config("", 9, run=run)
     else:
         with pytest.raises(Failed):
-            drbd.check_config("", 9, run=run)
+            parser.check_config("", 9, run=run)
 
 
 @pytest.mark.parametrize(
@@ -166,16 +166,16 @@ def test_the_kernels_version(
     loaded: str | None, on_disk: str | None, major: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The module that is loaded counts, then the one that would be; without either, or without modinfo, the newer."""
-    monkeypatch.setattr(drbd, "VERSION", tmp_path / "version")
+    monkeypatch.setattr(parser, "VERSION", tmp_path / "version")
     if loaded is not None:
-        drbd.VERSION.write_text(loaded)
+        parser.VERSION.write_text(loaded)
 
     def run(argv: Sequence[str], **named: object) -> Completed:
         if on_disk is None:
             raise NotInstalled("modinfo is not installed")
         return Completed(tuple(argv), 0 if on_disk else 1, on_disk, "" if on_disk else "modinfo: ERROR")
 
-    assert drbd.kernel_major(run) == major
+    assert parser.kernel_major(run) == major
 
 
 def test_who_may_not_ask_for_the_module_may_still_look_at_a_configuration(
@@ -184,5 +184,5 @@ def test_who_may_not_ask_for_the_module_may_still_look_at_a_configuration(
     def run(argv: Sequence[str], **named: object) -> Completed:
         raise NotPermitted("cannot run modinfo: Permission denied")
 
-    monkeypatch.setattr(drbd, "VERSION", tmp_path / "version")
-    assert drbd.kernel_major(run) == 9
+    monkeypatch.setattr(parser, "VERSION", tmp_path / "version")
+    assert parser.kernel_major(run) == 9

@@ -11,8 +11,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from escadm.agent import gateway as gateway_module
-from escadm.agent.gateway import LOST_AFTER, GatewayFeed
+from escadm.agent.inputs import gateway as gateway_module
+from escadm.agent.inputs.gateway import LOST_AFTER, GatewayFeed
 from escadm.core.types import Address
 from escadm.errors import NotInstalled
 from escadm.system import ping

@@ -1,11 +1,11 @@
 """What the agent tells of a real keepalived that has ended."""
 
-from escadm.agent.looks import Looks
-from escadm.agent.vrrp import Keepalived
+from escadm.agent.drivers.keepalived import Keepalived
+from escadm.agent.inputs.looks import Looks
 from escadm.core.lifecycle import Event
 from escadm.core.types import Kind, Unit
 from escadm.paths import Paths
-from tests.unit.agent.test_vrrp import SPEC, Heard
+from tests.unit.agent.test_keepalived import SPEC, Heard
 from tests.unit.agent.world import run, wait_for
 
 

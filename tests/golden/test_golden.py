@@ -18,7 +18,8 @@ from escadm.config.load import read_text
 from escadm.core.types import HostFacts
 from escadm.errors import InvalidConfig
 from escadm.paths import Paths
-from escadm.system import drbd, keepalived
+from escadm.system import keepalived
+from escadm.system.drbd import parser
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/esc-config.yaml"))
 INPUTS = frozenset({"esc-config.yaml", "facts.json"})
@@ -92,7 +93,7 @@ def test_golden(file: Path) -> None:
 
 ACCEPTED_BY: dict[str, Callable[[str, HostFacts], None]] = {
     "keepalived.conf": lambda text, _: keepalived.check_config(text, Paths(), strict=False),
-    "esc.res": lambda text, machine: drbd.check_config(text, machine.drbd_major),
+    "esc.res": lambda text, machine: parser.check_config(text, machine.drbd_major),
 }
 
 

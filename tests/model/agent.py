@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from escadm.core.adverts import Advert, Adverts, Sighting
 from escadm.core.decide import Decision, decide
+from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import FAILURE_LIMIT, Life
 from escadm.core.peer import document, encode, parse
-from escadm.core.replication import Gate, Replica
 from escadm.core.role import Peer
 from escadm.core.rules.data import promotion_gate
 from escadm.core.rules.role import ELECTION, HOLDS_AFTER, longest_wait
@@ -185,7 +185,7 @@ class Agents:
     # --- the turn ---
 
     def seen(self, node: Node, view: View | None) -> Seen:
-        """What the agent knows; what was heard on two paths as one, by the rules of agent/peer.py."""
+        """What the agent knows; what was heard on two paths as one, by the rules of agent/inputs/peer_links.py."""
         links, word, old_word = node.links, 0, False
         for link in (links[node.newest], *links):
             if link.word and link.age < SILENT:

@@ -210,7 +210,7 @@ def _repair(side: int) -> Fault:
 
 
 def _switch_over(side: int) -> Fault:
-    """As agent/verbs.py allows it: to a peer that could take over and has all the data (judged by who calls)."""
+    """As the agent allows it: to a peer that could take over and has all the data (judged by who calls)."""
 
     def fault(world: World) -> World | None:
         node = world.nodes[side]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from escadm.core import decide, fencing
+from escadm.core import decide
+from escadm.core.drbd import fencing
 from escadm.core.rules import data, role, telling
 from tests.model.__main__ import figures, story
 from tests.model.faults import faults

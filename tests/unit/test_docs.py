@@ -115,8 +115,11 @@ def test_defaults_are_told(model: type[Resource]) -> None:
 
 def test_the_architecture_names_every_module_of_the_agent() -> None:
     page = (ROOT / "docs/explanation/architecture.md").read_text()
-    modules = {file.stem for file in (ROOT / "escadm/agent").glob("*.py")} - {"__init__"}
-    assert modules == {match[1] for match in re.finditer(r"^\| `(\w+)` \|", page, re.MULTILINE)}
+    folder = ROOT / "escadm/agent"
+    modules = {
+        str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.py") if file.stem != "__init__"
+    }
+    assert modules == {match[1] for match in re.finditer(r"^\| `([\w/]+)` \|", page, re.MULTILINE)}
 
 
 def test_the_reference_names_every_file_of_the_run_directory() -> None:

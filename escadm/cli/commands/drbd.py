@@ -91,8 +91,8 @@ def resolve(
 def _discard_local(here: Session, yes: str | None, *, copy: bool) -> None:
     from escadm.actions.drbd_init import Teller  # noqa: PLC0415
     from escadm.actions.drbd_resolve import discard_local, why_not_discard  # noqa: PLC0415
+    from escadm.system.drbd.commands import read_replica  # noqa: PLC0415
     from escadm.system.net import host_facts  # noqa: PLC0415
-    from escadm.system.replication import read_replica  # noqa: PLC0415
 
     if why := why_not_discard(read_replica()):
         raise Failed(f"cannot resolve: {why}")
@@ -104,7 +104,7 @@ def _discard_local(here: Session, yes: str | None, *, copy: bool) -> None:
 
 def _keep_local(yes: str | None) -> None:
     from escadm.actions.drbd_resolve import keep_local, must_be_declared, why_not_keep  # noqa: PLC0415
-    from escadm.system.replication import read_replica  # noqa: PLC0415
+    from escadm.system.drbd.commands import read_replica  # noqa: PLC0415
 
     replica = read_replica()
     if why := why_not_keep(replica):

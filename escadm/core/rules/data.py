@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from escadm.core.fencing import ISOLATED, is_left_alone, loses, may_take, outdates_itself, waits
-from escadm.core.replication import Gate, Replica
+from escadm.core.drbd.fencing import ISOLATED, is_left_alone, loses, may_take, outdates_itself, waits
+from escadm.core.drbd.state import Gate, Replica
 from escadm.core.role import why_peer_lacks_data
 from escadm.core.situation import Situation
 from escadm.core.types import PROMOTION, UnitState

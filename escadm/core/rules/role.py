@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from escadm.core.fencing import NO_GATEWAY, hold
+from escadm.core.drbd.fencing import NO_GATEWAY, hold
 from escadm.core.lifecycle import KILL_TIMEOUT
 from escadm.core.reason import Reason
 from escadm.core.reconcile import Intent

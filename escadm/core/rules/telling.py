@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from escadm.core.evidence import evidence_of
-from escadm.core.fencing import NO_GATEWAY
+from escadm.core.drbd.evidence import evidence_of
+from escadm.core.drbd.fencing import NO_GATEWAY
 from escadm.core.health import Facts
 from escadm.core.peer import LONGEST_REASON, MOST_REASONS, Message, pairing_of
 from escadm.core.reconcile import DOWN

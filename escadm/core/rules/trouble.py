@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from escadm.core.drbd.state import why_unfit
 from escadm.core.reason import Reason
-from escadm.core.replication import why_unfit
 from escadm.core.rules.network import network_faults
 from escadm.core.rules.strangers import strangers
 from escadm.core.situation import Situation

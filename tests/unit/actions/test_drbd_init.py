@@ -13,13 +13,13 @@ from escadm.actions import drbd_init as action
 from escadm.actions import drbd_source
 from escadm.actions.drbd_init import Leave, Teller, drbd_init
 from escadm.config import read_plan
-from escadm.core.replication import Replica
+from escadm.core.drbd.state import Replica
 from escadm.core.types import HostFacts
 from escadm.errors import EscadmError, Failed, Usage
 from escadm.paths import Paths
 from escadm.render.drbd import render_drbd
 from escadm.system import disk as real_disk
-from escadm.system import replication, volume
+from escadm.system.drbd import commands, installation
 from escadm.system.host import Host
 
 FACTS = HostFacts({"eth0": (ip_address("172.16.0.0"),)}, strict=False)
@@ -73,27 +73,27 @@ class Disk:
         self.put(real_disk, "size_of", lambda disk: 1 << 27)
         self.put(real_disk, "ext_size", lambda disk: self.ext_size)
         self.put(real_disk, "is_blank", lambda disk, progress: self.blank)
-        self.put(volume, "was_never_used", lambda: self.never_used)
-        self.put(volume, "blank_marks", lambda: self.marks)
-        self.put(volume, "has_meta_data", lambda: self.meta_data)
-        self.put(replication, "read_replica", self.read)
+        self.put(installation, "was_never_used", lambda: self.never_used)
+        self.put(installation, "blank_marks", lambda: self.marks)
+        self.put(installation, "has_meta_data", lambda: self.meta_data)
+        self.put(commands, "read_replica", self.read)
         self.put(action, "POLL", 0.0)
         self.put(drbd_source, "POLL", 0.0)
         self.put(drbd_source, "MARKS_WITHIN", 0.01)
         for module, name in (
             (real_disk, "wipe"),
-            (volume, "create_meta_data"),
-            (volume, "attach_alone"),
-            (volume, "declare_good"),
-            (volume, "mark_blank"),
-            (volume, "skip_first_copy"),
-            (volume, "make_primary_source"),
-            (volume, "make_file_system"),
-            (replication, "allow_syncs"),
-            (replication, "bring_up"),
-            (replication, "take_down"),
-            (replication, "promote"),
-            (replication, "demote"),
+            (installation, "create_meta_data"),
+            (installation, "attach_alone"),
+            (installation, "declare_good"),
+            (installation, "mark_blank"),
+            (installation, "skip_first_copy"),
+            (installation, "make_primary_source"),
+            (installation, "make_file_system"),
+            (commands, "allow_syncs"),
+            (commands, "bring_up"),
+            (commands, "take_down"),
+            (commands, "promote"),
+            (commands, "demote"),
         ):
             self.put(module, name, self.note(name))
 
@@ -258,9 +258,9 @@ def test_what_cannot_be_asked_is_no_leave_to_write(disk: Disk, monkeypatch: pyte
     def fail() -> bool:
         raise Failed("cannot tell")
 
-    monkeypatch.setattr(volume, "has_meta_data", fail)
+    monkeypatch.setattr(installation, "has_meta_data", fail)
     assert disk.refused(Failed) == disk.refused(Failed, erase="/dev/vdb") == "cannot tell"
-    monkeypatch.setattr(replication, "read_replica", fail)
+    monkeypatch.setattr(commands, "read_replica", fail)
     assert disk.refused(Failed) == "cannot tell"
 
 
@@ -311,7 +311,7 @@ def test_a_peer_that_has_just_connected_may_still_say_that_its_disk_is_blank(dis
     """It connects first, and says so then: on a busy machine the source sees the time between."""
     disk.replicas = [NEW]
     marks = iter([(True, False), (True, False), (True, True)])
-    disk.put(volume, "blank_marks", lambda: next(marks))
+    disk.put(installation, "blank_marks", lambda: next(marks))
     assert disk.init(primary=True) == RESTART
     assert disk.done[0] == "skip_first_copy"
 

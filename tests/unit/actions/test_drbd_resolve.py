@@ -11,11 +11,12 @@ import pytest
 from escadm.actions import drbd_resolve as action
 from escadm.actions.drbd_init import Teller
 from escadm.actions.drbd_resolve import discard_local, keep_local, must_be_declared, why_not_discard, why_not_keep
-from escadm.core.replication import Replica
+from escadm.core.drbd.state import Replica
 from escadm.core.types import HostFacts
 from escadm.errors import Failed, NotPermitted
 from escadm.paths import Paths
-from escadm.system import disk, replication, volume
+from escadm.system import disk
+from escadm.system.drbd import commands, installation
 
 FACTS = HostFacts({"eth0": (ip_address("172.16.0.0"),)}, strict=False)
 PAIR = """\
@@ -42,13 +43,13 @@ class Node:
         self.log = ""
         self.room = True
         for module, name in (
-            (replication, "connect_discarding"),
-            (replication, "bring_up"),
-            (volume, "declare_good"),
+            (commands, "connect_discarding"),
+            (commands, "bring_up"),
+            (installation, "declare_good"),
         ):
             monkeypatch.setattr(module, name, self.note(name))
-        monkeypatch.setattr(replication, "read_replica", self.read)
-        monkeypatch.setattr(replication, "read_kernel_log", self.kernel_log)
+        monkeypatch.setattr(commands, "read_replica", self.read)
+        monkeypatch.setattr(commands, "read_kernel_log", self.kernel_log)
         monkeypatch.setattr(disk, "copy_used", self.copy)
         monkeypatch.setattr(action, "POLL", 0.0)
         monkeypatch.setattr(action, "ANSWERS_WITHIN", 0.05)

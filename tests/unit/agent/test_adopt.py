@@ -13,11 +13,11 @@ import pytest
 
 from escadm.agent import adopt as adopt_module
 from escadm.agent.adopt import adopt
-from escadm.agent.memory import Memory, UnitMemory, remember, restore_unit
+from escadm.agent.drivers.probing import mark_prefix
 from escadm.agent.node import Node
-from escadm.agent.probing import mark_prefix
+from escadm.agent.outputs.memory import Memory, UnitMemory, remember, restore_unit
+from escadm.core.drbd.state import Replica
 from escadm.core.lifecycle import Life
-from escadm.core.replication import Replica
 from escadm.core.rules.trouble import failing
 from escadm.core.types import (
     Alive,
@@ -403,11 +403,11 @@ class Kernel:
         self.replica = replica
         self.allowed = 0
         monkeypatch.setattr("escadm.agent.adopt.read_replica", self.look)
-        monkeypatch.setattr("escadm.agent.replicas.read_replica", self.look)
-        monkeypatch.setattr("escadm.agent.replication.read_replica", self.look)
-        monkeypatch.setattr("escadm.agent.replicas.open_events", self.events)
+        monkeypatch.setattr("escadm.agent.inputs.drbd_events.read_replica", self.look)
+        monkeypatch.setattr("escadm.agent.drivers.drbd.read_replica", self.look)
+        monkeypatch.setattr("escadm.agent.inputs.drbd_events.open_events", self.events)
         for name in ("bring_up", "take_down", "promote", "demote"):
-            monkeypatch.setattr(f"escadm.agent.replication.{name}", lambda n=name: self.done.append(n))
+            monkeypatch.setattr(f"escadm.agent.drivers.drbd.{name}", lambda n=name: self.done.append(n))
         monkeypatch.setattr("escadm.agent.adopt.allow_syncs", self.allow_syncs)
 
     def look(self) -> Replica | None:

@@ -12,16 +12,17 @@ from ipaddress import ip_address
 
 import pytest
 
-from escadm.agent import data_acts, fence_peer
 from escadm.agent import node as node_module
-from escadm.agent.fence_peer import ask_for_peer
-from escadm.agent.memory import load
-from escadm.agent.verbs import Verbs
+from escadm.agent.outputs import data_acts
+from escadm.agent.outputs.memory import load
+from escadm.agent.requests import fence_peer
+from escadm.agent.requests.fence_peer import ask_for_peer
+from escadm.agent.requests.verbs import Verbs
 from escadm.cli.fence_peer import EXIT_CODES
-from escadm.core.evidence import Evidence
-from escadm.core.fencing import ISOLATED, UNCERTAIN, Answer, waits
+from escadm.core.drbd.evidence import Evidence
+from escadm.core.drbd.fencing import ISOLATED, UNCERTAIN, Answer, waits
+from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import Event
-from escadm.core.replication import Gate, Replica
 from escadm.core.role import Peer
 from escadm.core.rules import role as role_rules
 from escadm.core.rules.data import asks_for_peer, why_lost

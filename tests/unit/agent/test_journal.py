@@ -1,6 +1,6 @@
 """The journal of role changes, with a clock of the test's own."""
 
-from escadm.agent.journal import KEPT, Journal, iso
+from escadm.agent.outputs.journal import KEPT, Journal, iso
 from escadm.core.types import RoleChange
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from escadm.agent import looks as module
-from escadm.agent.looks import Looks
+from escadm.agent.inputs import looks as module
+from escadm.agent.inputs.looks import Looks
 from escadm.core.lifecycle import Event
 from escadm.core.types import Alive
 from escadm.paths import Paths

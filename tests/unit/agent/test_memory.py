@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from escadm.agent.memory import Memory, Notes, UnitMemory, fingerprint, load, remember, restore_unit
+from escadm.agent.outputs.memory import Memory, Notes, UnitMemory, fingerprint, load, remember, restore_unit
 from escadm.core.lifecycle import Life
 from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, SystemdSpec, Unit, UnitState
 from escadm.errors import EscadmError
@@ -192,7 +192,7 @@ def test_only_what_has_changed_is_described_anew(paths: Paths, monkeypatch: pyte
         described.extend([value["name"]] if isinstance(value, dict) and "fingerprint" in value else [])
         return dumps(value, **more)
 
-    monkeypatch.setattr("escadm.agent.memory.json.dumps", counted)
+    monkeypatch.setattr("escadm.agent.outputs.memory.json.dumps", counted)
 
     def write(of_mona: Life, leader: ProcessId | None = LEADER, *, stale: bool = False) -> None:
         units = notes.unit(UNIT, life, LEADER, stale=False), notes.unit(mona, of_mona, leader, stale=stale)

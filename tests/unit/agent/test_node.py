@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from escadm.agent.attempt import Attempts
-from escadm.agent.driver import Driver, Post
-from escadm.agent.memory import Memory, load
+from escadm.agent.drivers.driver import Driver, Post
 from escadm.agent.node import Node
+from escadm.agent.outputs.memory import Memory, load
 from escadm.core.lifecycle import Event
 from escadm.core.role import Peer
 from escadm.core.rules.trouble import failing
@@ -202,7 +202,7 @@ def test_defect_in_a_status_leaves_no_old_one(paths: Paths, monkeypatch: pytest.
         async with node_of(paths, LADDER) as node:
             await settled(node)
             with monkeypatch.context() as patch:
-                patch.setattr("escadm.agent.outputs.picture", breaks)
+                patch.setattr("escadm.agent.outputs.outputs.picture", breaks)
                 await node.until(lambda: True)
                 assert (paths.status.exists(), node.outputs.misleads) == (False, False)
                 paths.status.write_text("{}")

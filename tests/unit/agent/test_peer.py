@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from escadm.agent import link as link_module
-from escadm.agent.identity import Identity
-from escadm.agent.link import LOST_AFTER, PORT
-from escadm.agent.peer import PeerLinks, heartbeat_interval
-from escadm.core.evidence import Evidence, encode
+from escadm.agent.inputs import peer_link as link_module
+from escadm.agent.inputs.identity import Identity
+from escadm.agent.inputs.peer_link import LOST_AFTER, PORT
+from escadm.agent.inputs.peer_links import PeerLinks, heartbeat_interval
+from escadm.core.drbd.evidence import Evidence, encode
 from escadm.core.role import Peer
 from escadm.core.types import Role, Vrrp
 from escadm.paths import Paths

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from escadm.agent.identity import Identity
-from escadm.agent.link import PORT, RENEW_AFTER
-from escadm.agent.peer import PeerLinks
+from escadm.agent.inputs.identity import Identity
+from escadm.agent.inputs.peer_link import PORT, RENEW_AFTER
+from escadm.agent.inputs.peer_links import PeerLinks
 from escadm.core.session import NO_KEY, OTHER_KEY, ROUTED, fingerprint
 from escadm.core.types import Role
 from escadm.errors import Failed

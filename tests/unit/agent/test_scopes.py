@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from escadm.agent.adopt import adopt
-from escadm.agent.memory import Memory, remember
 from escadm.agent.node import Node
+from escadm.agent.outputs.memory import Memory, remember
 from escadm.core.lifecycle import Event, Life
 from escadm.core.types import Alive, UnitState
 from escadm.paths import Paths
@@ -21,6 +21,7 @@ from escadm.system.scope import Scope, is_launching
 from tests.unit.agent.test_service import READY, playing
 from tests.unit.agent.world import SLEEP, plan, python, run, unit, wait_for
 
+PROCESS = "escadm.agent.drivers.process"
 GATE = """#!/bin/sh
 until [ "$1" = -- ]; do shift; done
 shift
@@ -37,9 +38,9 @@ def gate(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(GATE)
     program.chmod(0o755)
     monkeypatch.setattr(scope, "SYSTEMD_RUN", str(program))
-    monkeypatch.setattr("escadm.agent.service.new_scope", lambda name, _: Scope(name, f"esc-{name}-01234567.scope"))
+    monkeypatch.setattr(f"{PROCESS}.new_scope", lambda name, _: Scope(name, f"esc-{name}-01234567.scope"))
     # what a shell script is called by is its interpreter
-    monkeypatch.setattr("escadm.agent.service.is_launching", lambda pid: is_behind(program, pid) or is_launching(pid))
+    monkeypatch.setattr(f"{PROCESS}.is_launching", lambda pid: is_behind(program, pid) or is_launching(pid))
     return paths.root / "open"
 
 
@@ -111,7 +112,7 @@ def test_systemd_that_refuses(paths: Paths, gate: Path) -> None:
 
 @pytest.mark.usefixtures("gate")
 def test_systemd_that_does_not_answer(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("escadm.agent.service.LAUNCH_LIMIT", 0.05)
+    monkeypatch.setattr("escadm.agent.drivers.process.LAUNCH_LIMIT", 0.05)
 
     async def work() -> None:
         async with playing(paths, unit("pgsql", ready=Alive(0.01))) as player:

@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from escadm.agent.looks import Looks
-from escadm.agent.vrrp import Keepalived, RoleFeed
+from escadm.agent.drivers.keepalived import Keepalived, RoleFeed
+from escadm.agent.inputs.looks import Looks
 from escadm.core.environment_file import updated
 from escadm.core.lifecycle import Event
 from escadm.core.types import Exec, KeepalivedSpec, Kind, Probe, ProcessSpec, Unit

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from escadm.agent.looks import Looks
-from escadm.agent.probing import mark_prefix
-from escadm.agent.service import MOST_WATCHED, Service
+from escadm.agent.drivers.probing import mark_prefix
+from escadm.agent.drivers.process import MOST_WATCHED, Service
+from escadm.agent.inputs.looks import Looks
 from escadm.core.lifecycle import Event
 from escadm.core.types import Alive, Check, Exec, Http, Notify, ProcessSpec, Tcp, Unit
 from escadm.paths import Paths
@@ -266,7 +266,7 @@ def test_defect_in_a_probe_is_a_failed_check(paths: Paths, monkeypatch: pytest.M
     def breaks(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("escadm.agent.probing.probe", breaks)
+    monkeypatch.setattr("escadm.agent.drivers.probing.probe", breaks)
 
     async def work() -> None:
         async with playing(paths, unit("pgsql", ready=Tcp(1))) as player:

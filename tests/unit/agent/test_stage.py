@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from escadm.agent.driver import Driver, Filesystem, Mark, Post, Unsupported
-from escadm.agent.stage import Stage
+from escadm.agent.drivers.driver import Driver, Filesystem, Mark, Post, Unsupported
+from escadm.agent.drivers.stage import Stage
 from escadm.core.lifecycle import GOOD_RUN, Event, Life
 from escadm.core.types import FilesystemSpec, Kind, Start, Stop, Unit, UnitState
 from escadm.paths import Paths
@@ -275,8 +275,8 @@ def test_defect_of_a_mount_is_told(
     def breaks(*_: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("escadm.agent.driver.mount", breaks)
-    monkeypatch.setattr("escadm.agent.driver.unmount", breaks)
+    monkeypatch.setattr("escadm.agent.drivers.driver.mount", breaks)
+    monkeypatch.setattr("escadm.agent.drivers.driver.unmount", breaks)
 
     async def work() -> None:
         mount = Mount(paths, FilesystemSpec("/db"))
@@ -300,8 +300,8 @@ def test_unmount_that_is_asked_for_during_the_mount_comes_after_it(
         fifo.read_text()
         order.append("mount ends")
 
-    monkeypatch.setattr("escadm.agent.driver.mount", slow)
-    monkeypatch.setattr("escadm.agent.driver.unmount_by_force", lambda *_: order.append("unmount"))
+    monkeypatch.setattr("escadm.agent.drivers.driver.mount", slow)
+    monkeypatch.setattr("escadm.agent.drivers.driver.unmount_by_force", lambda *_: order.append("unmount"))
 
     async def work() -> None:
         mount = Mount(paths, FilesystemSpec("/db"))

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from escadm.agent.adopt import adopt
-from escadm.agent.looks import Looks
-from escadm.agent.memory import Memory, remember
+from escadm.agent.drivers.systemd import SystemdUnit
+from escadm.agent.inputs.looks import Looks
 from escadm.agent.node import Node
-from escadm.agent.systemd_unit import SystemdUnit
+from escadm.agent.outputs.memory import Memory, remember
 from escadm.core.lifecycle import Event, Life
 from escadm.core.types import Check, Exec, Kind, Probe, SystemdSpec, Unit, UnitState
 from escadm.paths import Paths
@@ -244,7 +244,7 @@ def test_a_restart_of_systemds_own_is_a_failure(paths: Paths, world: Systemd) ->
 def test_systemctl_that_ends_for_reasons_of_its_own_is_started_again(
     paths: Paths, world: Systemd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("escadm.agent.systemd_unit.WATCH_AGAIN", 0.01)
+    monkeypatch.setattr("escadm.agent.drivers.systemd.WATCH_AGAIN", 0.01)
 
     async def work() -> None:
         async with running(paths, world) as player:
@@ -259,7 +259,7 @@ def test_systemctl_that_ends_for_reasons_of_its_own_is_started_again(
 def test_while_systemd_says_nothing_what_was_up_is_up(
     paths: Paths, world: Systemd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("escadm.agent.systemd_unit.WATCH_AGAIN", 0.01)
+    monkeypatch.setattr("escadm.agent.drivers.systemd.WATCH_AGAIN", 0.01)
 
     async def work() -> None:
         async with running(paths, world) as player:
@@ -390,7 +390,7 @@ def test_what_has_ended_meanwhile_is_told(paths: Paths, world: Systemd) -> None:
 def booted(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tree counts as a machine that systemd has booted, and has the unit."""
     monkeypatch.setattr(Paths, "is_host", True)
-    for module in ("make", "adopt"):
+    for module in ("drivers.registry", "adopt"):
         monkeypatch.setattr(f"escadm.agent.{module}.is_booted", lambda _: True)
     file = paths.below("/etc/systemd/system/web.service")
     file.parent.mkdir(parents=True)

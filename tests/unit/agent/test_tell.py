@@ -3,10 +3,10 @@
 import json
 from ipaddress import ip_address
 
-from escadm.agent.driver import Driver, Post
+from escadm.agent.drivers.driver import Driver, Post
+from escadm.core.drbd.state import Replica
 from escadm.core.lifecycle import FAILURE_LIMIT, Event
 from escadm.core.peer import LONGEST_REASON
-from escadm.core.replication import Replica
 from escadm.core.rules.trouble import failing
 from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Unit, UnitState
 from escadm.paths import Paths

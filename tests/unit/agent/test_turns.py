@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from escadm.agent.stage import WHILE
+from escadm.agent.drivers.stage import WHILE
 from escadm.agent.turns import LONGEST_REST, Turns
 from escadm.core.decide import Decision, decide
 from escadm.core.situation import Situation

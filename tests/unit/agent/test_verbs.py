@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from escadm.agent import control as control_module
-from escadm.agent import verbs as verbs_module
-from escadm.agent.control import Control
-from escadm.agent.memory import Memory
 from escadm.agent.node import Node
-from escadm.agent.verbs import Verbs
+from escadm.agent.outputs.memory import Memory
+from escadm.agent.requests import control as control_module
+from escadm.agent.requests import verbs as verbs_module
+from escadm.agent.requests.control import Control
+from escadm.agent.requests.verbs import Verbs
 from escadm.core.lifecycle import Event
 from escadm.core.role import Peer
 from escadm.core.types import Alive, Kind, Plan, Role, UnitState, Vrrp

@@ -15,10 +15,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from escadm.agent.driver import Driver, Post
-from escadm.agent.memory import Memory
+from escadm.agent.drivers.driver import Driver, Post
+from escadm.agent.drivers.probing import mark_prefix
 from escadm.agent.node import Node
-from escadm.agent.probing import mark_prefix
+from escadm.agent.outputs.memory import Memory
 from escadm.core.graph import start_order
 from escadm.core.lifecycle import Event
 from escadm.core.types import Alive, Kind, Plan, Probe, ProcessSpec, Unit

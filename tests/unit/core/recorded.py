@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from escadm.core.replication import Replica, parse_events2
+from escadm.core.drbd.state import Replica, parse_events2
 
 SAMPLES = Path(__file__).parents[1] / "system" / "drbd"
 SIZE = 131032 * 1024

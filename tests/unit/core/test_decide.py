@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from escadm.core.adverts import Advert, Adverts, Sighting
 from escadm.core.decide import Decision, decide
-from escadm.core.evidence import Evidence
-from escadm.core.fencing import ISOLATED, NO_GATEWAY, Answer
+from escadm.core.drbd.evidence import Evidence
+from escadm.core.drbd.fencing import ISOLATED, NO_GATEWAY, Answer
+from escadm.core.drbd.state import Replica
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN
-from escadm.core.replication import Replica
 from escadm.core.role import TAKES_THE_ROLE, Peer, master_units
 from escadm.core.rules.data import Act
 from escadm.core.rules.role import FRESH, HOLDS_AFTER, longest_wait

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from escadm.core.evidence import Evidence, evidence_of
-from escadm.core.fencing import (
+from escadm.core.drbd.evidence import Evidence, evidence_of
+from escadm.core.drbd.fencing import (
     ISOLATED,
     UNCERTAIN,
     UNSERVABLE,
@@ -26,7 +26,7 @@ from escadm.core.fencing import (
     sees_more,
     waits,
 )
-from escadm.core.replication import CONSISTENT, Gate, Replica
+from escadm.core.drbd.state import CONSISTENT, Gate, Replica
 from escadm.core.role import Peer
 from escadm.core.types import Role, Vrrp
 

@@ -5,12 +5,12 @@ from ipaddress import ip_address
 
 import pytest
 
-from escadm.core.evidence import Evidence
-from escadm.core.fencing import ISOLATED, NO_GATEWAY
+from escadm.core.drbd.evidence import Evidence
+from escadm.core.drbd.fencing import ISOLATED, NO_GATEWAY
+from escadm.core.drbd.state import Replica, why_unfit
 from escadm.core.health import Facts, describe_unit, judge
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import Intent
-from escadm.core.replication import Replica, why_unfit
 from escadm.core.role import Peer
 from escadm.core.snapshot import describe, status_line
 from escadm.core.trust import Acquaintance

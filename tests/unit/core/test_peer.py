@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from escadm.core.evidence import Evidence, encode
+from escadm.core.drbd.evidence import Evidence, encode
 from escadm.core.peer import REASONS_TAKEN, parse
 from escadm.core.peer import encode as encode_content
 from escadm.core.role import Peer

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from escadm.core.drbd.state import Replica
 from escadm.core.reconcile import Live
-from escadm.core.replication import Replica
 from escadm.core.role import Peer, gives_up, is_drained, master_units, reached, why_not_take_over, why_peer_lacks_data
 from escadm.core.types import KeepalivedSpec, Plan, Role, UnitState, Vrrp
 from tests.unit.core.plans import LADDER, make_plan, make_unit

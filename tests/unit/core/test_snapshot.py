@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escadm.core.evidence import Evidence, Replication
+from escadm.core.drbd.evidence import Evidence, Replication
+from escadm.core.drbd.state import Replica
 from escadm.core.reason import Reason
-from escadm.core.replication import Replica
 from escadm.core.snapshot import SnapshotError, decode, describe, encode, status_line
 from escadm.core.trust import Acquaintance
 from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, UnitState, Verdict, Vrrp

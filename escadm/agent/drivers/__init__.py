@@ -1,0 +1,1 @@
+"""What starts and stops a unit: a file for each kind, complete."""

@@ -1,0 +1,1 @@
+"""What is known: each feed tells of one thing and wakes the node when it changes."""

@@ -1,0 +1,98 @@
+"""What goes outward as files: the role's word, keepalived's fitness, the status, what the next agent has to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from escadm.agent.drivers.keepalived import write_fitness
+from escadm.agent.drivers.stage import Stage
+from escadm.agent.outputs.memory import Memory, Notes
+from escadm.agent.outputs.status_file import Board, picture, take_back
+from escadm.core.decide import Decision
+from escadm.core.reconcile import DOWN
+from escadm.core.situation import Kept, Wish
+from escadm.core.types import Role, RoleChange
+from escadm.paths import Paths
+from escadm.system import role_file
+from escadm.system.process import ProcessId
+
+WRITE_ROLE, TELL_KEEPALIVED, REMEMBER = "write the role", "tell keepalived", "remember"
+OTHERS_GO_BY = (WRITE_ROLE, TELL_KEEPALIVED, REMEMBER)
+"""Attempts that write files for others; what cannot be written is told."""
+
+Make = Callable[[str, Callable[[], object]], bool]
+
+
+class Outputs:
+    """``make(name, work)`` makes each attempt on its own. ``since``: since when each unit is as it is, ISO 8601.
+
+    ``told_fit``: the fitness that is on disk, as far as this agent wrote it. ``misleads``: an old status stands that
+    could be neither replaced nor removed.
+    """
+
+    def __init__(self, paths: Paths, stage: Stage, history: list[RoleChange], make: Make) -> None:
+        self._paths = paths
+        self._stage = stage
+        self._history = history
+        self._make = make
+        self._board = Board(paths)
+        self._notes = Notes(paths)
+        self.since: dict[str, str] = {}
+        self.told_fit: bool | None = None
+        self.misleads = False
+
+    def write(self, decision: Decision, wish: Wish) -> None:
+        """Everything of a turn. ``wish``: what the next agent goes by."""
+        if decision.facts.plan.units:  # without a configuration nobody knows what role that is
+            self._make(WRITE_ROLE, lambda: role_file.write(decision.role, self._paths))
+        self._make(TELL_KEEPALIVED, lambda: self._tell_keepalived(fit=decision.fit))
+        published = self._make("publish the status", lambda: self._publish(decision))
+        self.misleads = not published and not take_back(self._paths)
+        self._make(REMEMBER, lambda: self.remember(decision.kept, wish))
+
+    def end(self, *, pair: bool) -> None:
+        """The last words of an agent that ends in good order: there is nothing to remember."""
+        if pair:
+            self._make(WRITE_ROLE, lambda: role_file.write(Role.FAULT, self._paths))
+        self._make("forget", lambda: self._paths.state.unlink(missing_ok=True))
+        self._make("publish the end", lambda: self._board.end(tuple(self._history)))
+
+    def remember(self, kept: Kept, wish: Wish) -> None:
+        """Write down what the next agent has to know."""
+        stage = self._stage
+        units = {
+            name: self._notes.unit(stage.units[name], life, self._leader(name), stale=name in stage.stale)
+            for name, life in stage.lives.items()
+        }
+        down, up = tuple(sorted(wish.down)), tuple(sorted(wish.up))
+        history = tuple(self._history)
+        self._notes.save(Memory(wish.active, down, up, kept.role, kept.role_since, units, history, kept.abandoned))
+
+    def _tell_keepalived(self, *, fit: bool | None) -> None:
+        """Whether this node may have the role, if that is news."""
+        if fit is not None and fit is not self.told_fit:
+            write_fitness(self._paths, fit=fit)
+            self.told_fit = fit
+
+    def _publish(self, decision: Decision) -> None:
+        shown = picture(
+            decision.facts,
+            decision.verdict,
+            pgids=self._pgids(),
+            since=self.since,
+            role_since=decision.kept.role_since,
+            history=tuple(self._history),
+        )
+        self._board.publish(shown)
+
+    def _pgids(self) -> Mapping[str, int]:
+        stage = self._stage
+        return {
+            name: driver.leader.pid
+            for name, driver in stage.drivers.items()
+            if driver.leader and name in stage.lives and stage.lives[name].state not in DOWN
+        }
+
+    def _leader(self, name: str) -> ProcessId | None:
+        driver = self._stage.drivers.get(name)
+        return driver.leader if driver else None

@@ -1,0 +1,1 @@
+"""DRBD's programs."""
