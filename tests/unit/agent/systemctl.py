@@ -8,6 +8,7 @@ begin.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 PROGRAM = """#!/bin/sh
 # One unit. $D: where all of it is kept.
 D=__FOLDER__
-say() { sed -i "s/^$1=.*/$1=$2/" "$D/unit"; }
+say() { flock "$D/lock" sed -i "s/^$1=.*/$1=$2/" "$D/unit"; }
 get() { sed -n "s/^$1=//p" "$D/unit"; }
 up() { sleep 600 </dev/null >/dev/null 2>&1 & say MainPID $!; say ActiveState active; }
 down() {
@@ -71,10 +72,12 @@ class Systemd:
     def says(self, **properties: str) -> None:
         """Have the unit described like this from now on."""
         file = self.folder / "unit"
-        known = dict(line.split("=", 1) for line in file.read_text().splitlines()) if file.exists() else {}
-        new = file.with_suffix(".new")
-        new.write_text("".join(f"{name}={value}\n" for name, value in {**known, **properties}.items()))
-        new.rename(file)
+        with (self.folder / "lock").open("w") as lock:  # the program may be saying something just now
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = dict(line.split("=", 1) for line in file.read_text().splitlines()) if file.exists() else {}
+            new = file.with_suffix(".new")
+            new.write_text("".join(f"{name}={value}\n" for name, value in {**known, **properties}.items()))
+            new.rename(file)
 
     def has(self, name: str, *, wanted: bool = True) -> None:
         """Make or remove one of the files that change its ways."""
