@@ -19,10 +19,10 @@ def check_replication(snapshot: Snapshot, facts: HostFacts, host: Host) -> str:
     if replica is None:
         raise Failed("the volume is not up")
     trouble = unfitness(replica, _peer(snapshot)) or degradation(replica, _peer(snapshot))
-    trouble = trouble.removesuffix(MORE)
-    if trouble:
+    if trouble is not None:
+        told = trouble.sentence.removesuffix(MORE)
         explained = replica.is_connected or is_split(replica, _peer(snapshot))
-        raise Failed(trouble if explained else f"{trouble}{_refusal(replica, host)}")
+        raise Failed(told if explained else f"{told}{_refusal(replica, host)}")
     return replica.words
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
+from escadm.core.reason import Reason
 from escadm.core.snapshot import decode
 from escadm.core.types import Health, ResourceStatus, Snapshot, Verdict
 from escadm.paths import Paths
@@ -12,6 +13,7 @@ from escadm.system import alive
 
 SILENCE = 5.0
 STOPPED = "ESC Stopped"
+UNKNOWN = "agent-silent"
 _TIMELESS = ("disabled", "not installed")
 
 
@@ -41,7 +43,7 @@ def judge(signs: Signs) -> Snapshot:
     reason = _doubt(signs)
     if not reason and signs.snapshot is not None:
         return signs.snapshot
-    verdict = Verdict(3, Health.UNKNOWN, f"ESC Unknown: {reason}", (reason,))
+    verdict = Verdict(3, Health.UNKNOWN, f"ESC Unknown: {reason}", (Reason(UNKNOWN, "", reason),))
     if signs.snapshot is None:
         return Snapshot(verdict)
     last_known = tuple(_last_known(resource) for resource in signs.snapshot.resources)

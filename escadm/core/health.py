@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from escadm.core.drbd.fencing import NO_GATEWAY
 from escadm.core.drbd.state import Replica
-from escadm.core.drbd.trouble import SPLIT, degradation, unfitness
+from escadm.core.drbd.trouble import SPLIT, SUBJECT, UNFIT, degradation, unfitness
 from escadm.core.lifecycle import FAILURE_LIMIT, Life
 from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
@@ -27,6 +27,8 @@ from escadm.core.types import (
 )
 
 NOTHING = Life()
+STOPPED = Reason("stopped", "", "stopped by an administrator")
+KEEPALIVEDS_FAULT = Reason("keepalived-fault", "keepalived", "keepalived reports a fault (see its log)")
 ROLE_NAMES = {Role.MASTER: "Master", Role.BACKUP: "Backup", Role.STANDALONE: "Standalone", Role.FAULT: "Fault"}
 
 
@@ -48,8 +50,8 @@ class Facts:
     vrrp: Vrrp = Vrrp.UNKNOWN
     peer: Peer | None = None
     vip_here: bool | None = None
-    release: str = ""
-    held: str = ""
+    release: Reason | None = None
+    held: Reason | None = None
     gateway: bool | None = None
     replica: Replica | None = None
     unfit: str = ""
@@ -70,13 +72,13 @@ def judge(facts: Facts) -> Verdict:
     who = ROLE_NAMES[facts.role] if facts.role else "Node"
     wanted = goal(facts.plan, facts.intent)
     failed = _failures(facts, wanted) if facts.intent.active else ()
-    degraded = _degradations(facts) if facts.intent.active else ("stopped by an administrator",)
+    degraded = _degradations(facts) if facts.intent.active else (STOPPED,)
     leaving = _leaving(facts)
     starting = _starting(facts, wanted)
     text = ""
     if failed:
-        reasons = tuple(dict.fromkeys((*failed, *degraded)))
-        return Verdict(2, Health.UNHEALTHY, f"ESC {who} Failed: {failed[0]}", reasons)
+        findings = tuple(dict.fromkeys((*failed, *degraded)))
+        return Verdict(2, Health.UNHEALTHY, f"ESC {who} Failed: {failed[0].sentence}", findings)
     if leaving:
         text = f"Stopping: {', '.join(leaving)}"
     elif not facts.intent.active:
@@ -84,7 +86,7 @@ def judge(facts: Facts) -> Verdict:
     elif starting:
         text = f"Starting: {', '.join(starting)}"
     elif degraded:
-        text = f"Degraded: {degraded[0]}"
+        text = f"Degraded: {degraded[0].sentence}"
     if text:
         return Verdict(1, Health.DEGRADED, f"ESC {who} {text}", degraded)
     return Verdict(0, Health.HEALTHY, f"ESC {who} Healthy")
@@ -110,34 +112,38 @@ def _shown(facts: Facts) -> list[str]:
     return names + [name for name in facts.lives if name not in facts.plan.units and ":" not in name]
 
 
-def _failures(facts: Facts, wanted: frozenset[str]) -> tuple[str, ...]:
-    found = [each.sentence for each in facts.faults]
-    found += [f"{name} {facts.life(name).reason}" for name in facts.plan.units if has_failed(facts, name)]
+def _failing(facts: Facts, name: str) -> Reason:
+    return Reason("unit-failing", name, f"{name} {facts.life(name).reason}")
+
+
+def _failures(facts: Facts, wanted: frozenset[str]) -> tuple[Reason, ...]:
+    found = list(facts.faults)
+    found += [_failing(facts, name) for name in facts.plan.units if has_failed(facts, name)]
     stuck = (UnitState.STOPPING, UnitState.KILLING)
     found += [
-        f"{name} cannot be stopped: {life.reason}"
+        Reason("stop-failing", name, f"{name} cannot be stopped: {life.reason}")
         for name, life in facts.lives.items()
         if life.state in stuck and life.reason and not life.again and not life.failed and not life.streak
     ]
-    found += [f"{name} {facts.life(name).reason}" for name in facts.plan.units if _holds_back(facts, name, wanted)]
+    found += [_failing(facts, name) for name in facts.plan.units if _holds_back(facts, name, wanted)]
     unfit = _unfit(facts)
-    found += [unfit] if unfit and unfit not in found else []
+    found += [unfit] if unfit and all(each.subject != unfit.subject for each in found) else []
     found += _split(facts)
     if facts.role is Role.FAULT and not (facts.release or facts.held or facts.unfit or found):
-        found += ["keepalived reports a fault (see its log)"] if facts.vrrp is Vrrp.FAULT else []
+        found += [KEEPALIVEDS_FAULT] if facts.vrrp is Vrrp.FAULT else []
     return tuple(found)
 
 
-def _unfit(facts: Facts) -> str:
-    """Why the data here must not be served, with the way out; empty where it may, or is being brought up to date."""
+def _unfit(facts: Facts) -> Reason | None:
+    """Why the data here must not be served, with the way out; None where it may, or is being brought up to date."""
     replica = volume(facts)
     if replica is None:
-        return facts.unfit
+        return Reason(UNFIT, SUBJECT, facts.unfit) if facts.unfit else None
     return unfitness(replica, facts.peer.replica if facts.peer else None)
 
 
-def _volume_trouble(facts: Facts) -> str:
-    """What is wrong with the replication although the node works, as a sentence; empty when nothing is."""
+def _volume_trouble(facts: Facts) -> Reason | None:
+    """What is wrong with the replication although the node works; None when nothing is."""
     return degradation(volume(facts), facts.peer.replica if facts.peer else None)
 
 
@@ -168,35 +174,37 @@ def has_failed(facts: Facts, name: str) -> bool:
     return life.failed and life.state is not UnitState.RUNNING and not given_up
 
 
-def _split(facts: Facts) -> list[str]:
+def _split(facts: Facts) -> list[Reason]:
     """Both hold the role for good. A node on its way out of the role calls itself MASTER as well until it is out."""
     peer = facts.peer
     holds = facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and not (facts.release or facts.held)
     if holds and peer is not None and peer.heard and peer.role is Role.MASTER:
-        return [f"the peer {peer.address} is primary as well (split)"]
+        return [Reason("two-primaries", peer.address, f"the peer {peer.address} is primary as well (split)")]
     return []
 
 
-def _degradations(facts: Facts) -> tuple[str, ...]:
+def _degradations(facts: Facts) -> tuple[Reason, ...]:
     found = [each for each in (facts.release, facts.held) if each]
-    found += [facts.known.stranger] if facts.known and facts.known.stranger else []
-    found += facts.unwritten
-    found += [NO_GATEWAY] if facts.gateway is False else []
-    found += [each.sentence for each in facts.findings]
+    known = facts.known
+    found += [Reason("foreign-peer", known.address, known.stranger)] if known and known.stranger else []
+    found += [Reason("file-unwritten", "", told) for told in facts.unwritten]
+    found += [Reason("gateway-unreachable", "", NO_GATEWAY)] if facts.gateway is False else []
+    found += facts.findings
     trouble, peer = _volume_trouble(facts), _peer_findings(facts)
-    found += [trouble, *peer] if trouble == SPLIT else [*peer, trouble] if trouble else peer
+    found += [trouble, *peer] if trouble is SPLIT else [*peer, trouble] if trouble else peer
     if facts.role is Role.MASTER and facts.vrrp is Vrrp.MASTER and facts.vip_here is False and facts.plan.keepalived:
         spec = facts.plan.keepalived
-        found.append(f"the virtual address {spec.vip} is not on {spec.vip_interface}")
+        told = f"the virtual address {spec.vip} is not on {spec.vip_interface}"
+        found.append(Reason("vip-missing", str(spec.vip), told))
     absent = missed(facts)
     for name, unit in facts.plan.units.items():
         life = facts.life(name)
         if name in facts.intent.down:
-            found.append(f"{name} is stopped by hand")
+            found.append(Reason("stopped-by-hand", name, f"{name} is stopped by hand"))
         elif name in absent and unit.startup:
-            found.append(f"{name} is not installed")
+            found.append(Reason("not-installed", name, f"{name} is not installed"))
         elif life.failed or (life.streak and life.state not in (UnitState.STOPPED, UnitState.RUNNING)):
-            found.append(f"{name} {life.reason}")
+            found.append(_failing(facts, name))
     return tuple(found)
 
 
@@ -212,21 +220,23 @@ def missed(facts: Facts) -> frozenset[str]:
     return frozenset(name for name in absent if name in units and (units[name].mentioned or name in needed))
 
 
-def _peer_findings(facts: Facts) -> list[str]:
+def _peer_findings(facts: Facts) -> list[Reason]:
     peer = facts.peer
     if peer is None:
         return []
     if not peer.heard:
-        return [f"peer {peer.address} is not connected"]
+        return [Reason("peer-silent", peer.address, f"peer {peer.address} is not connected")]
     found = []
     if not peer.fit and peer.vrrp is not Vrrp.MASTER:
-        found.append(f"peer {peer.address} is not fit: {'; '.join(peer.reasons) or 'its keepalived takes no part'}")
+        told = "; ".join(peer.reasons) or "its keepalived takes no part"
+        found.append(Reason("peer-unfit", peer.address, f"peer {peer.address} is not fit: {told}"))
     elif facts.role is Role.BACKUP and peer.vrrp is not Vrrp.MASTER:
-        found.append("no node is primary")
+        found.append(Reason("no-primary", "", "no node is primary"))
     theirs = peer.pairing or {}
     different = sorted(key for key in facts.pairing if theirs.get(key, facts.pairing[key]) != facts.pairing[key])
     if different:
-        found.append(f"peer {peer.address} is configured differently: {', '.join(different)}")
+        told = f"peer {peer.address} is configured differently: {', '.join(different)}"
+        found.append(Reason("peer-differs", peer.address, told))
     return found
 
 
@@ -252,7 +262,8 @@ def describe_unit(facts: Facts, unit: Unit) -> tuple[str, str]:
         return "failed", life.reason
     if unit.kind is Kind.DRBD and life.state is UnitState.RUNNING:
         state = "master" if facts.life(PROMOTION).state is UnitState.RUNNING else "backup"
-        return state, _unfit(facts) or _volume_trouble(facts)
+        trouble = _unfit(facts) or _volume_trouble(facts)
+        return state, trouble.sentence if trouble else ""
     if life.state is UnitState.STOPPED:
         return "stopped", _why_stopped(facts, unit)
     return life.state.value, life.reason if life.state is not UnitState.RUNNING else ""

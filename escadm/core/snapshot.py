@@ -38,6 +38,7 @@ def encode(snapshot: Snapshot) -> dict[str, object]:
         "role_since": snapshot.role_since,
         "health": verdict.health.value,
         "reasons": list(verdict.reasons),
+        "findings": [_encode_finding(finding) for finding in verdict.findings],
         "mode": snapshot.mode,
         "resources": [_encode_resource(resource) for resource in snapshot.resources],
         "history": [_encode_change(change) for change in snapshot.history],
@@ -46,6 +47,10 @@ def encode(snapshot: Snapshot) -> dict[str, object]:
         "vrrp": snapshot.vrrp.value if snapshot.vrrp else None,
         "rule": {"code": snapshot.rule.code, "sentence": snapshot.rule.sentence} if snapshot.rule else None,
     }
+
+
+def _encode_finding(finding: Reason) -> dict[str, object]:
+    return {"code": finding.code, "subject": finding.subject, "sentence": finding.sentence}
 
 
 def _encode_resource(resource: ResourceStatus) -> dict[str, object]:
@@ -108,7 +113,7 @@ def decode(data: object) -> Snapshot:
             severity=severity,
             health=_member("health", Health, health),
             text=_get(document, "text", str),
-            reasons=tuple(str(reason) for reason in _get(document, "reasons", list)),
+            findings=tuple(_decode_findings(document)),
         ),
         role=None if role is None else _member("role", Role, role),
         role_since=_optional(document, "role_since", str),
@@ -120,6 +125,14 @@ def decode(data: object) -> Snapshot:
         vrrp=None if vrrp is None else _member("vrrp", Vrrp, vrrp),
         rule=_decode_rule(document.get("rule")),
     )
+
+
+def _decode_findings(document: Mapping[str, object]) -> list[Reason]:
+    """Without codes from a document of before there were such."""
+    if "findings" not in document:
+        return [Reason("", "", str(reason)) for reason in _get(document, "reasons", list)]
+    found = [_mapping("a finding", item) for item in _get(document, "findings", list)]
+    return [Reason(_get(item, "code", str), _get(item, "subject", str), _get(item, "sentence", str)) for item in found]
 
 
 def _decode_rule(item: object) -> Reason | None:

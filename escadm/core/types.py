@@ -374,12 +374,18 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``severity`` 0 OK, 1 warning, 2 critical, 3 unknown; ``text`` is the tail of the status line."""
+    """``severity`` 0 OK, 1 warning, 2 critical, 3 unknown; ``text`` is the tail of the status line; ``findings``: all
+    that speaks against healthy, the gravest first."""
 
     severity: int
     health: Health
     text: str
-    reasons: tuple[str, ...] = ()
+    findings: tuple[Reason, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The findings as sentences."""
+        return tuple(each.sentence for each in self.findings)
 
 
 @dataclass(frozen=True, slots=True)

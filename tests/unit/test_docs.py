@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from email.utils import parseaddr
@@ -120,6 +121,28 @@ def test_the_architecture_names_every_module_of_the_agent() -> None:
         str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.py") if file.stem != "__init__"
     }
     assert modules == {match[1] for match in re.finditer(r"^\| `([\w/]+)` \|", page, re.MULTILINE)}
+
+
+def test_the_reference_names_every_code_of_a_finding() -> None:
+    codes = {code for file in (ROOT / "escadm").rglob("*.py") for code in _codes(ast.parse(file.read_text()))}
+    page = (ROOT / "docs/reference/status-json.md").read_text().partition("| code | subject |")[2].partition("\n\n")[0]
+    told = {word for line in page.splitlines() for word in re.findall(r"`([a-z-]+)`", line.split(" | ")[0])}
+    assert codes - told == set()
+    assert told - codes == {"resync", "peer-disk", "out-of-sync"}, "only these are chosen elsewhere (drbd/trouble.py)"
+
+
+def _codes(tree: ast.Module) -> Iterator[str]:
+    """The codes of the reasons that a module makes: words, or constants of its own."""
+    constants = {
+        ast.unparse(target): node.value for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Reason":
+            code = node.args[0]
+            for each in (code.body, code.orelse) if isinstance(code, ast.IfExp) else (code,):
+                found = constants.get(ast.unparse(each), each)
+                if isinstance(found, ast.Constant) and found.value:
+                    yield str(found.value)
 
 
 def test_the_reference_names_every_file_of_the_run_directory() -> None:

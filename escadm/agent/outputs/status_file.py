@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from escadm.core.drbd.evidence import Replication
 from escadm.core.health import Facts, describe_unit, missed, volume
+from escadm.core.reason import Reason
 from escadm.core.snapshot import encode
 from escadm.core.types import Health, Kind, ResourceStatus, RoleChange, Snapshot, Verdict
 from escadm.paths import Paths
@@ -72,5 +73,5 @@ class Board:
 
     def end(self, history: tuple[RoleChange, ...]) -> None:
         """The last word of an agent that ends in good order."""
-        verdict = Verdict(2, Health.UNHEALTHY, "ESC Stopped", ("the agent has been stopped",))
+        verdict = Verdict(2, Health.UNHEALTHY, "ESC Stopped", (Reason("stopped", "", "the agent has been stopped"),))
         self.publish(Snapshot(verdict, history=history))

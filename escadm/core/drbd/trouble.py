@@ -6,11 +6,19 @@ import re
 
 from escadm.core.drbd.evidence import Evidence
 from escadm.core.drbd.state import Replica, why_unfit
+from escadm.core.reason import Reason
 
-CUT = "replication is not connected to the peer"
+SUBJECT = "drbd"
+UNFIT = "data-unfit"
 MORE = ": escadm health says more"
-STOPPED = f"replication has stopped (StandAlone){MORE}"
-SPLIT = "split brain: both nodes have written without each other: escadm health shows both sides"
+CUT = Reason("drbd-not-connected", SUBJECT, "replication is not connected to the peer")
+STOPPED = Reason("drbd-stopped", SUBJECT, f"replication has stopped (StandAlone){MORE}")
+STOPPED_THERE = Reason("drbd-stopped", SUBJECT, f"the peer has stopped the replication (StandAlone){MORE}")
+SPLIT = Reason(
+    "split-brain",
+    SUBJECT,
+    "split brain: both nodes have written without each other: escadm health shows both sides",
+)
 
 SUSPENDED = {
     "fencing": "writes wait until it is known what the peer does",
@@ -44,22 +52,22 @@ PEERS_DISK = {
 LOST_PEER = "start the peer, or, if it is lost for good: escadm drbd resolve --keep-local"
 
 
-def unfitness(replica: Replica, peer: Evidence | None) -> str:
-    """Why the data here must not be served, with the way out; empty where it may, and where somebody is at work on it.
+def unfitness(replica: Replica, peer: Evidence | None) -> Reason | None:
+    """Why the data here must not be served, with the way out; None where it may, and where somebody is at work on it.
 
     ``peer``: what the peer tells of its copy, None while it is not heard.
     """
     if replica.uses_peers_disk or replica.replication == "SyncTarget":
-        return ""
+        return None
     why = why_unfit(replica)
-    if not why or replica.is_connected or not replica.has_disk:
-        return why
-    if is_split(replica, peer):
+    alone = why and not replica.is_connected and replica.has_disk
+    if alone and is_split(replica, peer):
         return SPLIT
-    if replica.connection == "StandAlone":
-        return f"{why}{MORE}"
-    waits = peer is None and replica.disk in ("Consistent", "Outdated")
-    return f"{why}: {LOST_PEER}" if waits else why
+    if alone and replica.connection == "StandAlone":
+        why = f"{why}{MORE}"
+    elif alone and peer is None and replica.disk in ("Consistent", "Outdated"):
+        why = f"{why}: {LOST_PEER}"
+    return Reason(UNFIT, SUBJECT, why) if why else None
 
 
 def is_split(replica: Replica, peer: Evidence | None) -> bool:
@@ -68,45 +76,48 @@ def is_split(replica: Replica, peer: Evidence | None) -> bool:
     return stopped and peer is not None and bool(replica.out_of_sync and peer.out_of_sync) and not replica.is_connected
 
 
-def degradation(replica: Replica | None, peer: Evidence | None = None) -> str:
-    """What is wrong with the replication although the node works, as a sentence; empty when nothing is.
+def degradation(replica: Replica | None, peer: Evidence | None = None) -> Reason | None:
+    """What is wrong with the replication although the node works; None when nothing is.
 
     ``peer``: what the peer tells of its copy.
     """
     if replica is None:
-        return ""
+        return None
     waits = [SUSPENDED.get(each, f"writes wait ({each})") for each in replica.suspended.split(",") if each]
     if waits:
-        return f"{waits[0]} (suspended:{replica.suspended})"
+        return Reason("writes-wait", SUBJECT, f"{waits[0]} (suspended:{replica.suspended})")
     if replica.uses_peers_disk:
-        return WITHOUT_DISK.format(disk=replica.disk)
-    return _apart(replica, peer) if not replica.is_connected else _together(replica)
+        return Reason("no-disk", SUBJECT, WITHOUT_DISK.format(disk=replica.disk))
+    return _together(replica) if replica.is_connected else _apart(replica, peer)
 
 
-def _apart(replica: Replica, peer: Evidence | None) -> str:
+def _apart(replica: Replica, peer: Evidence | None) -> Reason:
     if is_split(replica, peer):
         return SPLIT
     if replica.connection == "StandAlone":
         return STOPPED
     if peer is not None and peer.connection == "StandAlone":
-        return f"the peer has stopped the replication (StandAlone){MORE}"
+        return STOPPED_THERE
     return CUT
 
 
-def _together(replica: Replica) -> str:
+def _together(replica: Replica) -> Reason | None:
+    code, told = "", ""
     if replica.replication in SYNCS:
         state = "" if replica.disk == "UpToDate" else f"its data is {replica.disk}: "
-        return SYNCS[replica.replication].format(progress=progress(replica), state=state)
-    if replica.peer_disk not in ("UpToDate", "Unknown", "DUnknown"):
-        return PEERS_DISK.get(replica.peer_disk, f"the peer's disk is {replica.peer_disk}")
-    if replica.replication in VERIFIES:
-        found = f"{replica.out_of_sync} bytes differ between the nodes: an online verify has found them"
-        return found if replica.out_of_sync else ""
-    if replica.replication not in ("Established", "Off"):
-        return f"the nodes agree on a resync ({replica.replication})"
-    if replica.out_of_sync and replica.has_disk:
-        return f"{replica.out_of_sync} bytes are out of sync although nothing is being copied"
-    return ""
+        code, told = "resync", SYNCS[replica.replication].format(progress=progress(replica), state=state)
+    elif replica.peer_disk not in ("UpToDate", "Unknown", "DUnknown"):
+        code, told = "peer-disk", PEERS_DISK.get(replica.peer_disk, f"the peer's disk is {replica.peer_disk}")
+    elif replica.replication in VERIFIES:
+        if replica.out_of_sync:
+            told = f"{replica.out_of_sync} bytes differ between the nodes: an online verify has found them"
+            code = "out-of-sync"
+    elif replica.replication not in ("Established", "Off"):
+        code, told = "resync", f"the nodes agree on a resync ({replica.replication})"
+    elif replica.out_of_sync and replica.has_disk:
+        code = "out-of-sync"
+        told = f"{replica.out_of_sync} bytes are out of sync although nothing is being copied"
+    return Reason(code, SUBJECT, told) if code else None
 
 
 def progress(replica: Replica) -> str:

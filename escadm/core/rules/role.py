@@ -17,6 +17,8 @@ from escadm.core.types import Role, Vrrp
 SWITCHOVER = "switchover"
 ENDANGERED = "endangered"
 HANDED_OVER = "handed-over"
+HELD_BACK = "held-back"
+WAITS = "waiting"
 ENGINES = frozenset({"keepalived", "drbd"})
 """Units that cannot be started while this machine lacks what they need."""
 
@@ -128,13 +130,14 @@ def _heard_until(seen: Situation) -> float:
     return seen.heard_at + FRESH * spec.advert_interval
 
 
-def why_held(seen: Situation) -> str:
-    """Why this node does not take the role, as a sentence; empty when it may."""
+def why_held(seen: Situation) -> Reason | None:
+    """Why this node does not take the role; None when it may."""
     if seen.kept.hold is not None:
-        return seen.kept.hold.reason
+        return Reason(HELD_BACK, "", seen.kept.hold.reason)
     if seen.peer is not None and is_waiting(seen):
-        return f"waits until the peer {seen.peer.address} has stopped its services"
-    return ""
+        address = seen.peer.address
+        return Reason(WAITS, address, f"waits until the peer {address} has stopped its services")
+    return None
 
 
 def intent_of(seen: Situation) -> Intent:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from escadm.core.reason import Reason
-from escadm.core.rules.role import ENDANGERED, HANDED_OVER, SWITCHOVER, is_waiting
+from escadm.core.rules.role import ENDANGERED, HANDED_OVER, HELD_BACK, SWITCHOVER, WAITS, is_waiting
 from escadm.core.rules.trouble import faults
 from escadm.core.situation import Situation
 from escadm.core.types import Vrrp
@@ -64,13 +64,13 @@ RULES = (
         _gave_up(HANDED_OVER),
     ),
     Rule(
-        "held-back",
+        HELD_BACK,
         "the peer is primary and is heard, only not by VRRP; or neither the peer nor a gateway is reached",
         "nothing of the primary runs here, and keepalived is told FAULT until that is over",
         lambda seen: seen.kept.hold is not None,
     ),
     Rule(
-        "waiting",
+        WAITS,
         "keepalived says MASTER, and the peer is heard and still runs something of the primary",
         "nothing of the primary is started until the peer has stopped it, or is silent",
         is_waiting,

@@ -69,11 +69,12 @@ def message_of(seen: Situation, *, settled: bool, drained: bool) -> Message:
 def _reasons(seen: Situation) -> list[str]:
     if not seen.wish.active:
         return ["it is stopped"]
-    found = [each.sentence[:LONGEST_REASON] for each in (*faults(seen), *doubts(seen))]
-    found += [f"{name} {seen.lives[name].reason}"[:LONGEST_REASON] for name in failing(seen)[:MOST_REASONS]]
-    unfit = unfit_data(seen)[:LONGEST_REASON]
-    found += [unfit] if unfit and unfit not in found else []
-    return found + ([NO_GATEWAY] if seen.gateway.reached is False else [])
+    failed = failing(seen)[:MOST_REASONS]
+    found = [each.sentence for each in (*faults(seen), *doubts(seen))]
+    found += [f"{name} {seen.lives[name].reason}" for name in failed]
+    found += [unfit] if (unfit := unfit_data(seen)) and "drbd" not in failed else []
+    found += [NO_GATEWAY] if seen.gateway.reached is False else []
+    return [told[:LONGEST_REASON] for told in found]
 
 
 def facts_of(seen: Situation) -> Facts:
@@ -87,7 +88,7 @@ def facts_of(seen: Situation) -> Facts:
         vrrp=seen.vrrp,
         peer=seen.peer,
         vip_here=seen.vip_here,
-        release=kept.release.sentence if kept.release else "",
+        release=kept.release,
         rule=applied(seen),
         held=why_held(seen),
         gateway=seen.gateway.reached,

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from escadm.actions.status import Signs, judge
+from escadm.core.reason import Reason
 from escadm.core.types import Health, ResourceStatus, Role, Snapshot, Verdict
 
 HEALTHY = Snapshot(
@@ -50,7 +51,7 @@ def test_the_last_word_of_an_agent_that_ended_in_good_order_counts() -> None:
 )
 def test_otherwise_nothing_is_known_and_the_reason_told(signs: Signs, reason: str) -> None:
     found = judge(signs)
-    assert found.verdict == Verdict(3, Health.UNKNOWN, f"ESC Unknown: {reason}", (reason,))
+    assert found.verdict == Verdict(3, Health.UNKNOWN, f"ESC Unknown: {reason}", (Reason("agent-silent", "", reason),))
     assert (found.role, found.role_since) == (None, None)
 
 

@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from escadm.core.drbd import trouble
 from escadm.core.drbd.evidence import Evidence, evidence_of
 from escadm.core.drbd.state import Replica
 from escadm.core.drbd.trouble import (
-    CUT,
-    SPLIT,
-    STOPPED,
     clock,
     degradation,
     is_split,
@@ -19,14 +17,23 @@ from escadm.core.drbd.trouble import (
     size,
     unfitness,
 )
+from escadm.core.reason import Reason
 from tests.unit.core.recorded import SIZE, STATES, STATES_OF_9, of_9, recorded, said
 
+CUT, SPLIT, STOPPED = trouble.CUT.sentence, trouble.SPLIT.sentence, trouble.STOPPED.sentence
 MIB = 1 << 20
 FINE = Replica("Primary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 0, SIZE)
 NO_DISK = (
     "it has no disk (Diskless) and works over the peer's: move the role with escadm switchover, then see to the disk"
 )
 PEER_WITHOUT = "the peer has no disk (Diskless): what is written is on this node alone"
+
+
+def told_by(reason: Reason | None) -> str:
+    """The sentence, empty where there is none; a reason has a code and says what it is about."""
+    assert reason is None or (reason.code and reason.subject == "drbd")
+    return reason.sentence if reason else ""
+
 
 DEGRADED = {
     "alone-inconsistent.a": CUT,
@@ -58,7 +65,7 @@ DEGRADED = {
 
 @pytest.mark.parametrize("state", [state for state in STATES if not state.startswith(("resync.", "resync-paused."))])
 def test_what_is_wrong_although_the_node_works(state: str) -> None:
-    assert degradation(recorded(state)) == DEGRADED.get(state, "")
+    assert told_by(degradation(recorded(state))) == DEGRADED.get(state, "")
 
 
 DEGRADED_OF_9 = {
@@ -74,7 +81,7 @@ DEGRADED_OF_9 = {
 
 @pytest.mark.parametrize("state", STATES_OF_9)
 def test_the_same_of_drbd_9(state: str) -> None:
-    assert degradation(of_9(state)) == DEGRADED_OF_9.get(state, "")
+    assert told_by(degradation(of_9(state))) == DEGRADED_OF_9.get(state, "")
 
 
 @pytest.mark.parametrize(
@@ -89,8 +96,8 @@ def test_the_same_of_drbd_9(state: str) -> None:
 def test_a_resync_is_told_with_its_progress(state: str, begin: str) -> None:
     found = recorded(state)
     assert found is not None
-    assert degradation(found).startswith(begin)
-    assert degradation(found).endswith(f"{progress(found)}")
+    assert told_by(degradation(found)).startswith(begin)
+    assert told_by(degradation(found)).endswith(f"{progress(found)}")
 
 
 @pytest.mark.parametrize(
@@ -127,16 +134,16 @@ def test_a_resync_is_told_with_its_progress(state: str, begin: str) -> None:
     ],
 )
 def test_states_that_are_rarely_seen(changes: dict[str, object], told: str) -> None:
-    assert degradation(replace(FINE, **changes)) == told  # type: ignore[arg-type]
+    assert told_by(degradation(replace(FINE, **changes))) == told  # type: ignore[arg-type]
 
 
 def test_nothing_is_wrong_with_a_volume_that_is_not_there() -> None:
-    assert degradation(None) == ""
+    assert told_by(degradation(None)) == ""
 
 
 def test_the_time_to_go_is_told_where_it_is_known_and_100_only_of_what_is_done() -> None:
     syncing = replace(FINE, replication="SyncSource", out_of_sync=73 * MIB, bytes_per_second=6.0 * MIB)
-    assert degradation(syncing) == "the peer is being brought up to date (42%, 73 MiB to go, 0:12)"
+    assert told_by(degradation(syncing)) == "the peer is being brought up to date (42%, 73 MiB to go, 0:12)"
     assert progress(replace(syncing, out_of_sync=4096)) == " (99%, 4 KiB to go, 0:00)"
     assert progress(replace(syncing, size=0)) == ""
 
@@ -191,19 +198,19 @@ OUTDATED = "its data is Outdated: the peer has newer data, or may have"
 )
 def test_data_that_must_not_be_served_and_the_way_out(connection: str, disk: str, heard: bool, told: str) -> None:
     replica = Replica("Secondary", connection, disk=disk)
-    assert unfitness(replica, Evidence("Primary") if heard else None) == told
+    assert told_by(unfitness(replica, Evidence("Primary") if heard else None)) == told
 
 
 def test_a_standby_in_a_split_brain_is_told_as_that() -> None:
     standby = Replica("Secondary", "StandAlone", disk="UpToDate", out_of_sync=4096)
-    assert unfitness(standby, Evidence("Primary", "StandAlone", "UpToDate", out_of_sync=4096)) == SPLIT
+    assert told_by(unfitness(standby, Evidence("Primary", "StandAlone", "UpToDate", out_of_sync=4096))) == SPLIT
 
 
 def test_data_that_somebody_is_at_work_on_is_told_as_that() -> None:
     syncing, diskless = recorded("resync.b"), recorded("diskless.a")
     assert syncing is not None
     assert diskless is not None
-    assert unfitness(syncing, None) == unfitness(diskless, None) == ""
+    assert told_by(unfitness(syncing, None)) == told_by(unfitness(diskless, None)) == ""
 
 
 # --- the peer's word ---
@@ -235,7 +242,7 @@ HERE = replace(ALONE, connection="StandAlone", out_of_sync=36864)
     ],
 )
 def test_both_sides_together_tell_a_split_brain_from_a_cut(own: Replica, peer: Evidence | None, told: str) -> None:
-    assert degradation(own, peer) == told
+    assert told_by(degradation(own, peer)) == told
     assert is_split(own, peer) is (told == SPLIT)
 
 

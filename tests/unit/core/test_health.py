@@ -10,6 +10,7 @@ from escadm.core.drbd.fencing import ISOLATED, NO_GATEWAY
 from escadm.core.drbd.state import Replica, why_unfit
 from escadm.core.health import Facts, describe_unit, judge
 from escadm.core.lifecycle import Life
+from escadm.core.reason import Reason
 from escadm.core.reconcile import Intent
 from escadm.core.role import Peer
 from escadm.core.snapshot import describe, status_line
@@ -226,18 +227,22 @@ def test_released_role_tells_why() -> None:
         backup(escmanager=replace(FAILED, state=UnitState.STOPPED)),
         role=Role.FAULT,
         vrrp=Vrrp.FAULT,
-        release="gave the role up: escmanager exited with code 3",
+        release=Reason("handed-over", "escmanager", "gave the role up: escmanager exited with code 3"),
     )
     verdict = judge(facts)
     assert verdict.text == "ESC Fault Failed: escmanager exited with code 3 (4 times in 60 s)"
     assert "gave the role up: escmanager exited with code 3" in verdict.reasons
-    switching = replace(backup(), role=Role.FAULT, vrrp=Vrrp.FAULT, release="the role is handed to the peer")
+    switching = replace(
+        backup(), role=Role.FAULT, vrrp=Vrrp.FAULT, release=Reason("switchover", "", "the role is handed to the peer")
+    )
     assert line(switching) == "1 ESC status=1 ESC Fault Degraded: the role is handed to the peer"
 
 
 def test_a_node_that_is_held_back_tells_why() -> None:
     silent = Peer("172.16.1.0")
-    held = replace(backup(), role=Role.FAULT, vrrp=Vrrp.FAULT, peer=silent, held=ISOLATED, gateway=False)
+    held = replace(
+        backup(), role=Role.FAULT, vrrp=Vrrp.FAULT, peer=silent, held=Reason("held-back", "", ISOLATED), gateway=False
+    )
     assert line(held) == f"1 ESC status=1 ESC Fault Degraded: {ISOLATED}"
     assert judge(held).reasons == (ISOLATED, NO_GATEWAY, "peer 172.16.1.0 is not connected")
     elected = replace(held, role=Role.BACKUP, vrrp=Vrrp.MASTER)
@@ -298,7 +303,9 @@ def test_primary_peer_with_a_failing_service_is_its_own_concern() -> None:
 
 
 def test_a_primary_that_makes_way_for_the_other_one_tells_why() -> None:
-    facts = replace(master(), peer=replace(PEER, role=Role.MASTER, vrrp=Vrrp.MASTER), held="so it is")
+    facts = replace(
+        master(), peer=replace(PEER, role=Role.MASTER, vrrp=Vrrp.MASTER), held=Reason("held-back", "", "so it is")
+    )
     assert line(facts) == "1 ESC status=1 ESC Master Degraded: so it is"
 
 

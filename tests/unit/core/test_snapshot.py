@@ -15,7 +15,12 @@ from escadm.core.trust import Acquaintance
 from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, UnitState, Verdict, Vrrp
 
 FULL = Snapshot(
-    Verdict(1, Health.DEGRADED, "ESC Master Degraded: peer 172.16.1.0 is not connected", ("peer is gone",)),
+    Verdict(
+        1,
+        Health.DEGRADED,
+        "ESC Master Degraded: peer 172.16.1.0 is not connected",
+        (Reason("peer-silent", "172.16.1.0", "peer is gone"),),
+    ),
     role=Role.MASTER,
     role_since="2024-05-01T10:00:00Z",
     resources=(
@@ -51,8 +56,8 @@ def document() -> dict[str, object]:
 
 def test_encoded_keys_are_the_contract_in_its_order() -> None:
     assert list(encode(FULL)) == [
-        "schema", "severity", "code", "text", "role", "role_since", "health", "reasons", "mode", "resources", "history",
-        "replication", "peer", "vrrp", "rule",
+        "schema", "severity", "code", "text", "role", "role_since", "health", "reasons", "findings", "mode",
+        "resources", "history", "replication", "peer", "vrrp", "rule",
     ]  # fmt: skip
     resource, change = document()["resources"][0], document()["history"][0]  # type: ignore[index]
     assert list(resource) == ["name", "state", "pgid", "since", "detail", "restarts"]
@@ -104,12 +109,13 @@ def test_a_snapshot_survives_the_way_through_json() -> None:
 
 
 names = st.text(min_size=1, max_size=20)
+findings = st.lists(st.builds(Reason, names, names, names)).map(tuple)
 resources = st.builds(
     ResourceStatus, names, st.sampled_from([*UnitState, "master", "disabled"]), st.integers(0), st.none() | names, names
 )
 snapshots = st.builds(
     Snapshot,
-    st.builds(Verdict, st.integers(0, 3), st.sampled_from(Health), names, st.lists(names).map(tuple)),
+    st.builds(Verdict, st.integers(0, 3), st.sampled_from(Health), names, findings),
     st.none() | st.sampled_from(Role),
     st.none() | names,
     st.sampled_from(["OPERATION", "MAINTENANCE"]),
