@@ -6,6 +6,7 @@ virtual address all the time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +28,11 @@ END
 chmod 755 /usr/bin/escadm-fence-peer
 """
 """DRBD's handler answers, once a file is gone, what it would have answered before the volume went down."""
+
+LOSSY_FOR = 40
+LOOK = len("1700000000.1")
+WATCH = "setsid sh -c 'while sleep 0.04; do pgrep -x postgres >/dev/null && date +%s.%N; done'"
+"""Writes the time, to a tenth of a second, each time that the database is seen to run."""
 
 
 @pytest.fixture
@@ -196,6 +202,36 @@ def test_vrrp_alone_is_cut(scene: Scene) -> None:
     scene.writes_on(primary)
     scene.pair.heal()
     scene.healthy(primary=primary)
+
+
+@pytest.mark.one_release
+def test_one_way_silence_without_a_gateway(scene: Scene) -> None:
+    """The standby hears nothing and takes the role; the primary hears it say so, and that it is not heard itself."""
+    old, new = scene.primary, scene.standby
+    for machine in scene.pair.machines:
+        scene.set(machine, "resources.keepalived.gateway", [])
+        machine.escadm("reload")
+    scene.pair.silence(old, new)
+    scene.writes_on(new)
+    scene.pair.wait_for(lambda: old.role != "MASTER", 30, "the end of the old primary's role")
+    assert not old.has_address(scene.vip)
+    scene.pair.heal()
+    scene.healthy(primary=new)
+
+
+@pytest.mark.parametrize("percent", [30, 70])
+def test_the_path_of_vrrp_loses_packets(scene: Scene, percent: int) -> None:
+    """keepalived takes the peer for dead again and again; the other path says that it is not: one set of services."""
+    for machine in scene.pair.machines:
+        machine.sh(f"{WATCH} >/run/seen 2>/dev/null </dev/null &")
+        machine.sh(f"modprobe sch_netem; tc qdisc add dev eth0 root netem loss {percent}%")
+    time.sleep(LOSSY_FOR)
+    for machine in scene.pair.machines:
+        machine.sh("tc qdisc del dev eth0 root")
+    seen = [{line[:LOOK] for line in (machine.read("/run/seen") or "").splitlines()} for machine in scene.pair.machines]
+    assert min(map(len, seen)) > LOSSY_FOR or max(map(len, seen)) > LOSSY_FOR * 5, "the watch has seen the service"
+    assert not seen[0] & seen[1], "both nodes have run the database at the same time"
+    scene.healthy()
 
 
 def test_the_clients_network_of_the_primary_is_dead(scene: Scene) -> None:
