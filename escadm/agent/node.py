@@ -40,7 +40,6 @@ from escadm.core.situation import Gateway, Kept, Situation, Wish
 from escadm.core.types import Plan, Role, Unit, UnitState, Vrrp
 from escadm.log import get
 from escadm.paths import Paths
-from escadm.system.net import vip_here
 
 PASSING = (UnitState.STARTING, UnitState.STOPPING, UnitState.KILLING)
 SURE_AFTER = 3.5
@@ -218,7 +217,6 @@ class Node:
             stale=frozenset(stage.stale),
             absent=self.absent,
             vrrp=self.vrrp,
-            vip_here=vip_here(self.plan.keepalived),
             peer=self.peer,
             heard_at=self.link.heard_at if self.link else None,
             known=self.link.acquaintance() if self.link else None,

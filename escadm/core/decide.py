@@ -15,7 +15,7 @@ from escadm.core.peer import Message
 from escadm.core.reconcile import DOWN, goal, reconcile
 from escadm.core.role import is_drained, reached
 from escadm.core.rules.data import Act, asks_for_peer, data_act, gateway_for_sure
-from escadm.core.rules.role import gives_role_up, grace_ends, intent_of, judge_hold, waits_for_peer
+from escadm.core.rules.role import gives_role_up, grace_ends, intent_of, is_waiting, judge_hold, waits_for_peer
 from escadm.core.rules.telling import facts_of, fitness, message_of
 from escadm.core.rules.word import WordAct, judge_word, next_look
 from escadm.core.situation import Kept, Situation
@@ -76,8 +76,9 @@ def decide(seen: Situation) -> Decision:
 def _outward(seen: Situation, steps: tuple[Step, ...], renewed: frozenset[str], act: Act | None, why: str) -> Decision:
     """What is told, once the steps have been taken."""
     live = seen.live()
-    role = reached(seen.plan, seen.vrrp, live, seen.kept.role)
-    news = role is not seen.kept.role
+    before = seen.kept.role
+    role = (before or Role.FAULT) if is_waiting(seen) else reached(seen.plan, seen.vrrp, live, before)
+    news = role is not before
     kept = replace(seen.kept, role=role, role_since=seen.at if news else seen.kept.role_since)
     seen = replace(seen, kept=kept)
     wanted = goal(seen.plan, intent_of(seen))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from escadm.core.adverts import Adverts
 from escadm.core.drbd.fencing import Hold
 from escadm.core.drbd.state import Replica
-from escadm.core.interfaces import Interfaces
+from escadm.core.interfaces import Interfaces, carries
 from escadm.core.lifecycle import Life
 from escadm.core.reason import Reason
 from escadm.core.reconcile import Live
@@ -90,8 +90,8 @@ class Situation:
     ``lives``: each unit that ever lived, by name; ``units``: the definition that it lives by; ``stale``: those that
     must go round. ``absent``: units that are not installed. ``vrrp``: keepalived's last word. ``asked``: DRBD waits to
     be told what has become of the peer. ``acting``: the data is being declared outdated, or writes given up, just now.
-    ``sure_at``: until then a peer's silence says nothing, the agent has only begun to listen. ``vip_here`` None = there
-    is none, or it cannot be looked at. ``heard_at``: when the peer was heard last.
+    ``sure_at``: until then a peer's silence says nothing, the agent has only begun to listen. ``heard_at``: when the
+    peer was heard last.
     ``known``: how the nodes know each other.
     ``unwritten``: what could not be written of the files that others go by. ``interfaces``: this node's own,
     None until they were looked at. ``adverts``: VRRP's, as they are seen. ``lacks``: what the engines need and the
@@ -107,7 +107,6 @@ class Situation:
     stale: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
     vrrp: Vrrp = Vrrp.UNKNOWN
-    vip_here: bool | None = None
     interfaces: Interfaces | None = None
     lacks: tuple[Reason, ...] = ()
     adverts: Adverts = field(default_factory=Adverts)
@@ -121,6 +120,14 @@ class Situation:
     sure_at: float = 0.0
     unwritten: tuple[str, ...] = ()
     kept: Kept = Kept()
+
+    @property
+    def vip_here(self) -> bool | None:
+        """Whether the virtual address is on its interface; None = there is none, or nobody has looked yet."""
+        spec = self.plan.keepalived
+        if spec is None or self.interfaces is None:
+            return None
+        return carries(self.interfaces, spec.vip_interface, spec.vip)
 
     def state(self, name: str) -> UnitState:
         """The state of a unit; one that never lived is stopped."""

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TypeVar
 
 from escadm.core.interfaces import Interface
-from escadm.core.types import Address, HostFacts, KeepalivedSpec
+from escadm.core.types import Address, HostFacts
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.drbd.parser import kernel_major
@@ -83,14 +83,6 @@ def has_address(interface: str, address: Address) -> bool:
 def interface_of(address: Address) -> str | None:
     """The interface that carries ``address`` now, None where none does."""
     return next((interface for interface, each in _addresses() if each == address), None)
-
-
-def vip_here(spec: KeepalivedSpec | None) -> bool | None:
-    """Whether the virtual address is on its interface; None where there is none, or it cannot be looked at."""
-    try:
-        return has_address(spec.vip_interface, spec.vip) if spec else None
-    except Failed:
-        return None
 
 
 def open_address_events() -> socket.socket:

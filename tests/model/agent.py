@@ -238,7 +238,6 @@ class Agents:
             units=plan.units,
             stale=frozenset({"drbd"}) if seen.stale else frozenset(),
             vrrp=Vrrp(seen.vrrp),
-            vip_here=seen.vrrp == "MASTER",
             peer=self.peer(side, seen),
             heard_at=-seen.fresh * TICK if seen.word else None,
             gateway=Gateway(self.setup.gateway, seen.reached, seen.gone),

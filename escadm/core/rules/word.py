@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 
-from escadm.core.interfaces import carries
 from escadm.core.reason import Reason
 from escadm.core.situation import Doubt, Kept, Situation
 from escadm.core.types import KeepalivedSpec, UnitState, Vrrp
@@ -60,7 +59,7 @@ def contradiction(seen: Situation, *, fit: bool | None) -> Reason | None:
 
 
 def _of_a_master(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
-    if _has_vip(seen, spec) is False:
+    if seen.vip_here is False:
         told = f"keepalived says MASTER, and {spec.vip} is not on {spec.vip_interface}"
         return Reason(VIP_MISSING, str(spec.vip), told)
     if seen.adverts.since is not None and _would_leave(seen, spec) and not _leave(seen):
@@ -71,7 +70,7 @@ def _of_a_master(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
 
 def _of_another(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
     word = seen.vrrp
-    if _has_vip(seen, spec):
+    if seen.vip_here:
         told = f"keepalived says {word}, and {spec.vip} is on {spec.vip_interface}"
         return Reason(VIP_UNEXPECTED, str(spec.vip), told)
     if _leave(seen):
@@ -81,10 +80,6 @@ def _of_another(seen: Situation, spec: KeepalivedSpec) -> Reason | None:
         told = f"keepalived says BACKUP, and no router sends adverts on {spec.interface}"
         return Reason(MASTER_MISSING, spec.interface, told)
     return None
-
-
-def _has_vip(seen: Situation, spec: KeepalivedSpec) -> bool | None:
-    return None if seen.interfaces is None else carries(seen.interfaces, spec.vip_interface, spec.vip)
 
 
 def _would_leave(seen: Situation, spec: KeepalivedSpec) -> bool:
@@ -108,7 +103,7 @@ def _hears_any(seen: Situation, spec: KeepalivedSpec) -> bool:
 def looks_like_a_master(seen: Situation) -> bool:
     """Whether this node has the VIP and sends adverts, although keepalived is not known to have said MASTER."""
     spec = seen.plan.keepalived
-    return spec is not None and seen.vrrp is not Vrrp.MASTER and _has_vip(seen, spec) is True and _leave(seen)
+    return spec is not None and seen.vrrp is not Vrrp.MASTER and seen.vip_here is True and _leave(seen)
 
 
 def judge_word(seen: Situation, *, fit: bool | None) -> tuple[Kept, WordAct | None, str]:

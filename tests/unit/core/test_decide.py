@@ -14,6 +14,7 @@ from escadm.core.decide import Decision, decide
 from escadm.core.drbd.evidence import Evidence
 from escadm.core.drbd.fencing import ISOLATED, NO_GATEWAY, Answer
 from escadm.core.drbd.state import Replica
+from escadm.core.interfaces import Interface
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN
 from escadm.core.role import TAKES_THE_ROLE, Peer, master_units
@@ -43,14 +44,11 @@ PRIMARY = Situation(
     lives=UP,
     units=PLAN.units,
     vrrp=Vrrp.MASTER,
-    vip_here=True,
     peer=ABLE,
     replica=TOGETHER,
     kept=Kept(role=Role.MASTER),
 )
-SECOND = replace(
-    PRIMARY, lives=BELOW, vrrp=Vrrp.BACKUP, vip_here=False, peer=RULES, replica=STANDBY, kept=Kept(role=Role.BACKUP)
-)
+SECOND = replace(PRIMARY, lives=BELOW, vrrp=Vrrp.BACKUP, peer=RULES, replica=STANDBY, kept=Kept(role=Role.BACKUP))
 FAILING = replace(PRIMARY, lives={**UP, "pgsql": BROKEN})
 
 
@@ -271,6 +269,22 @@ def test_a_node_that_gains_the_role_waits_until_its_peer_has_stopped_its_service
     assert gone.kept.waits_since is None
 
 
+def test_it_waits_where_nothing_but_services_stands_on_the_role_too() -> None:
+    """Without a promotion and a mount the role is reached with keepalived's word; not while the peer runs something."""
+    plain = make_plan({"keepalived": (), "keepalived:master": ("keepalived",), "pgsql": ("keepalived:master",)})
+    lives = {"keepalived": Life(UnitState.RUNNING)}
+    seen = replace(GIVEN, plan=replace(plain, keepalived=VRRP), lives=lives, units=plain.units, replica=None)
+    first = decide(seen)
+    again = decide(replace(seen, now=100.4, kept=first.kept))
+    for decision in (first, again):
+        assert decision.steps == ()
+        assert decision.role is Role.BACKUP
+        assert decision.kept.waits_since == 100.0
+    gone = decide(replace(seen, now=100.4, kept=again.kept, peer=replace(LEAVING, role=Role.FAULT, runs=False)))
+    assert gone.steps == (Start("pgsql"),)
+    assert gone.role is Role.MASTER
+
+
 def test_it_does_not_wait_for_a_peer_that_may_be_dead() -> None:
     """Power cut: the last datagram is two intervals old, at least, when VRRP gives the role away."""
     assert decide(replace(GIVEN, heard_at=98.0)).steps == (Start("drbd:master"),)
@@ -357,7 +371,7 @@ situations = st.builds(
     lives=lives,
     units=st.just(PLAN.units),
     vrrp=st.sampled_from(Vrrp),
-    vip_here=st.none() | st.booleans(),
+    interfaces=st.sampled_from([None, {"lo": Interface()}, {"lo": Interface(addresses=(VRRP.vip,))}]),
     peer=peers,
     heard_at=st.sampled_from([None, 0.0, 5.0]),
     gateway=gateways,
