@@ -1,4 +1,5 @@
-"""Random faults in a row on one real pair, and a checker from outside: the kernel's processes, and the words.
+"""Random faults in a row on one real pair, and a checker from outside: the kernel's processes and addresses, the words,
+and a client of the virtual address.
 
 From the command line: ``python -m tests.lab.storm --faults 500 --seed 1``.
 """
@@ -21,13 +22,16 @@ import psutil
 from escadm.errors import EscadmError, Failed
 from escadm.lab import Lab
 from escadm.lab.node import Node
+from escadm.paths import Paths
 
+PATHS = Paths()
 MARK = "storm-of-faults"
+PORT = 8080
 STOPS_IN = 0.7
 CONFIG = f"""\
 resources:
   quick:
-    command: [sleep, "100000"]
+    command: [{sys.executable}, -m, escadm.lab.standin, quick, --port, "{PORT}"]
     depend_on: filesystem
   slow:
     command: [sh, -c, "trap 'sleep {STOPS_IN:g}; exit' TERM; while :; do sleep 0.05; done", {MARK}]
@@ -51,12 +55,14 @@ class Checker(threading.Thread):
     apart: Callable[[], bool]
     found: list[str] = field(default_factory=list)
     looks: int = 0
-    two_for: float = 0.0
+    longest: dict[str, float] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
         self._over = threading.Event()
         self._since: dict[str, float] = {}
+        self._vip = str(self.lab.network.vip)
 
     __hash__ = threading.Thread.__hash__
 
@@ -70,23 +76,36 @@ class Checker(threading.Thread):
         self.join()
 
     def look(self) -> None:
-        now, together = time.monotonic(), not self.apart()
-        runs = {node.name for node in self.lab.nodes if _runs(node)}
-        words = {node.name: _word(node) for node in self.lab.nodes}
-        two = together and len(runs) == 2
-        self._lasts("two sets of services", now, BOUND, two=two)
-        if two:
-            self.two_for = max(self.two_for, now - self._since["two sets of services"])
-        masters = together and list(words.values()).count("MASTER") == 2
-        self._lasts("MASTER is told on both nodes", now, BOUND, two=masters)
+        now, nodes = time.monotonic(), self.lab.nodes
+        together = not self.apart()
+        runs = {node.name for node in nodes if _runs(node)}
+        vips = {node.name for node in nodes if _has(node, self._vip)}
+        words = {node.name: _word(node) for node in nodes}
+        healthy = {node.name for node in nodes if _healthy(node)}
+        self.seen |= {what for what, is_so in {"services": runs, "address": vips, "health": healthy}.items() if is_so}
+        both = {
+            "two sets of services": len(runs) == 2,
+            "the virtual address is on both nodes": len(vips) == 2,
+            "MASTER is told on both nodes": list(words.values()).count("MASTER") == 2,
+        }
+        for what, is_so in both.items():
+            self._lasts(what, now, BOUND, is_so=together and is_so)
         for name, word in words.items():
-            told = together and word == "BACKUP" and name in runs
-            self._lasts(f"node-{name} says BACKUP and runs the services", now, FALSE_FOR, two=told)
+            false = {
+                f"node-{name} says BACKUP and runs the services": word == "BACKUP" and name in runs,
+                f"node-{name} says MASTER and has nothing of it": word == "MASTER" and name not in runs | vips,
+                f"node-{name} says Healthy, and its services do not run": name in healthy - runs,
+            }
+            for what, is_so in false.items():
+                self._lasts(what, now, FALSE_FOR, is_so=together and is_so)
 
-    def _lasts(self, what: str, now: float, bound: float, *, two: bool) -> None:
-        if not two:
+    def _lasts(self, what: str, now: float, bound: float, *, is_so: bool) -> None:
+        if not is_so:
             self._since.pop(what, None)
-        elif now - self._since.setdefault(what, now) > bound and what not in self.found:
+            return
+        lasted = now - self._since.setdefault(what, now)
+        self.longest[what] = max(self.longest.get(what, 0.0), lasted)
+        if lasted > bound and what not in self.found:
             self.found.append(what)
 
 
@@ -96,6 +115,20 @@ def _runs(node: Node) -> bool:
             with suppress(psutil.Error):
                 if process.cmdline()[-1:] == [MARK]:
                     return True
+    return False
+
+
+def _has(node: Node, address: str) -> bool:
+    """Whether the kernel has the address on that node, as its table of routes says."""
+    with suppress(EscadmError, OSError, psutil.Error):
+        return f"|-- {address}\n" in Path(f"/proc/{node.up.pid}/net/fib_trie").read_text()
+    return False
+
+
+def _healthy(node: Node) -> bool:
+    """Whether the node says that it is a primary in good health."""
+    with suppress(EscadmError, OSError):
+        return "ESC Master Healthy" in (node.read(PATHS.status) or "")
     return False
 
 
@@ -239,12 +272,17 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder, Lab(Path(folder) / "lab", config=CONFIG, advert=0.2) as lab:
         storm = Storm(lab, options.seed)
-        try:
-            storm.run(options.faults, lambda line: print(line, flush=True))
-        except EscadmError as error:
-            print(f"seed {options.seed}: {error}", file=sys.stderr)
-            return 1
-        print(f"{storm.checker.looks} looks; two sets of services for {storm.checker.two_for:.1f} s at most")
+        with lab.client(f"http://{lab.network.vip}:{PORT}/", LOOKS_EVERY) as client:
+            try:
+                storm.run(options.faults, lambda line: print(line, flush=True))
+            except EscadmError as error:
+                print(f"seed {options.seed}: {error}", file=sys.stderr)
+                return 1
+        if (gap := client.longest_gap()) is not None:
+            print(f"the client's longest time without an answer: {gap.seconds:.1f} s")
+        print(f"{storm.checker.looks} looks; what was seen, and for how long at most:")
+        for what, seconds in sorted(storm.checker.longest.items()):
+            print(f"  {seconds:4.1f} s  {what}")
     return 0
 
 

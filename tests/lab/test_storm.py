@@ -13,3 +13,4 @@ def test_random_faults_heal_without_a_hand(new_lab: NewLab) -> None:
     storm = Storm(new_lab(config=CONFIG), SEED)
     storm.run(FAULTS, print)
     assert storm.checker.looks > FAULTS
+    assert storm.checker.seen == {"services", "address", "health"}
