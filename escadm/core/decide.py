@@ -44,13 +44,13 @@ class Decision:
     verdict: Verdict
     act: Act | None
     act_why: str
+    word_act: WordAct | None
+    word_why: str
     answer: Answer | None
     is_settled: bool
     is_drained: bool
     look_again: float | None
     kept: Kept
-    word_act: WordAct | None = None
-    word_why: str = ""
 
 
 def decide(seen: Situation) -> Decision:
@@ -70,10 +70,19 @@ def decide(seen: Situation) -> Decision:
     kept = replace(kept, release=gives_role_up(judged), waits_since=waits_for_peer(judged))
     judged = replace(judged, kept=kept)
     steps = tuple(reconcile(seen.plan, judged.live(), intent_of(judged)))
-    return replace(_outward(once_taken(judged, steps), steps, renewed, act, why), word_act=word_act, word_why=word_why)
+    return _outward(once_taken(judged, steps), steps, renewed, act, why, word_act=word_act, word_why=word_why)
 
 
-def _outward(seen: Situation, steps: tuple[Step, ...], renewed: frozenset[str], act: Act | None, why: str) -> Decision:
+def _outward(
+    seen: Situation,
+    steps: tuple[Step, ...],
+    renewed: frozenset[str],
+    act: Act | None,
+    act_why: str,
+    *,
+    word_act: WordAct | None,
+    word_why: str,
+) -> Decision:
     """What is told, once the steps have been taken."""
     live = seen.live()
     before = seen.kept.role
@@ -95,7 +104,9 @@ def _outward(seen: Situation, steps: tuple[Step, ...], renewed: frozenset[str], 
         facts=facts,
         verdict=judge(facts),
         act=act,
-        act_why=why,
+        act_why=act_why,
+        word_act=word_act,
+        word_why=word_why,
         answer=answer(seen.replica, seen.peer, gateway_for_sure(seen)),
         is_settled=settled,
         is_drained=drained,

@@ -100,8 +100,8 @@ def _must_stop(plan: Plan, current: Live, wanted: frozenset[str], keeps: set[str
 
 
 def _outdated(plan: Plan, current: Live) -> bool:
-    unit = plan.units.get(current.unit.name)
-    return current.stale or unit is None or not current.unit.same_process(unit)
+    """Whether a unit of the plan has to go round."""
+    return current.stale or not current.unit.same_process(plan.units[current.unit.name])
 
 
 def _keepers(plan: Plan, live: Mapping[str, Live], intent: Intent, wanted: frozenset[str]) -> set[str]:

@@ -41,12 +41,12 @@ def sees_more(before: Replica | None, now: Replica | None) -> bool:
     return before is None or seen != (before.connection, before.peer_role, before.peer_disk)
 
 
-def apart(peer: Peer | None) -> Evidence | None:
+def apart(peer: Peer) -> Evidence | None:
     """What the peer tells of its copy since its DRBD, too, has no connection any more; None where it tells nothing.
 
     What it said while it was connected may be different by now, and its machine may be gone as well.
     """
-    if peer is None or not peer.heard or peer.stale or peer.replica is None:
+    if not peer.heard or peer.stale or peer.replica is None:
         return None
     return peer.replica if peer.replica.connection != "Connected" else None
 
@@ -71,7 +71,7 @@ def answer(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> 
 def may_take(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> tuple[Gate, str]:
     """Whether this node may become Primary now, with the reason as a sentence where it may not."""
     gate, why = may_promote(replica)
-    if gate is not Gate.GO or replica is None or replica.is_connected:
+    if replica is None or replica.is_connected or gate is not Gate.GO:
         return gate, why
     known = answer(replica, peer, gateway)
     if known is Answer.ACTIVE:
@@ -85,12 +85,12 @@ def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -
     ``asks``: this node itself is about to; then only a peer that is Primary already counts for more. A node that has
     stopped replicating (StandAlone) does so only for a peer whose writes wait for it.
     """
-    if replica is None or replica.is_primary or replica.is_connected:
+    if replica is None or peer is None or replica.is_primary or replica.is_connected:
         return False
-    if replica.connection == "StandAlone" and not (peer is not None and peer.asks):
+    if replica.connection == "StandAlone" and not peer.asks:
         return False
     told = apart(peer)
-    if replica.disk not in ("UpToDate", "Consistent") or peer is None or told is None or told.disk in UNSERVABLE:
+    if replica.disk not in ("UpToDate", "Consistent") or told is None or told.disk in UNSERVABLE:
         return False
     return told.role == "Primary" or (peer.asks and not asks)
 

@@ -113,8 +113,16 @@ def waits_for_peer(seen: Situation) -> float | None:
 
 def is_waiting(seen: Situation) -> bool:
     """Whether the role is not taken yet, for the peer's sake."""
+    return _wait_ends(seen) is not None
+
+
+def _wait_ends(seen: Situation) -> float | None:
+    """When it ends, whatever the peer does; None where it has ended, or none has begun."""
     since = seen.kept.waits_since
-    return since is not None and seen.now < min(since + longest_wait(seen), _heard_until(seen))
+    if since is None:
+        return None
+    ends = min(since + longest_wait(seen), _heard_until(seen))
+    return ends if seen.now < ends else None
 
 
 def longest_wait(seen: Situation) -> float:
@@ -153,6 +161,6 @@ def grace_ends(seen: Situation) -> list[float]:
     due = []
     if seen.kept.candidate is not None and seen.kept.candidate[0] != seen.kept.hold:
         due.append(seen.kept.candidate[1] + HOLDS_AFTER)
-    if seen.kept.waits_since is not None and is_waiting(seen):
-        due.append(min(seen.kept.waits_since + longest_wait(seen), _heard_until(seen)))
+    if (ends := _wait_ends(seen)) is not None:
+        due.append(ends)
     return due

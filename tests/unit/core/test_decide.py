@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from escadm.core.adverts import Advert, Adverts, Sighting
-from escadm.core.decide import Decision, decide
+from escadm.core.decide import Decision, decide, is_settled, look_again, once_taken
 from escadm.core.drbd.evidence import Evidence
-from escadm.core.drbd.fencing import ISOLATED, NO_GATEWAY, Answer
+from escadm.core.drbd.fencing import ISOLATED, NO_GATEWAY, Answer, Hold
 from escadm.core.drbd.state import Replica
 from escadm.core.interfaces import Interface
 from escadm.core.lifecycle import Life
@@ -21,35 +20,25 @@ from escadm.core.role import TAKES_THE_ROLE, Peer, master_units
 from escadm.core.rules.data import Act
 from escadm.core.rules.role import FRESH, HOLDS_AFTER, longest_wait
 from escadm.core.situation import Gateway, Kept, Situation, Wish
-from escadm.core.types import Address, DrbdSpec, KeepalivedSpec, Plan, Role, Start, Stop, UnitState, Vrrp
-from tests.unit.core.plans import LADDER, make_plan
-
-LOW, HIGH = ip_address("192.0.2.8"), ip_address("192.0.2.9")
-VRRP = KeepalivedSpec(ip_address("192.0.2.1"), "lo", "lo", 51, peer_paths=((LOW, HIGH),))
-DRBD = DrbdSpec((LOW, HIGH), "/dev/vdb", "/dev/drbd1", 7789)
-PLAN = replace(make_plan({**LADDER, "pgsql": ["filesystem"]}), keepalived=VRRP, drbd=DRBD)
-UP = {name: Life(UnitState.RUNNING) for name in PLAN.units if name != "keepalived:master"}
-BELOW = {name: UP[name] for name in ("drbd", "keepalived")}
-BROKEN = Life(UnitState.FAILED, streak=4, failed=True, reason="exited with 1")
-
-TOGETHER = Replica("Primary", "Connected", "Secondary", "UpToDate", "UpToDate")
-STANDBY = Replica("Secondary", "Connected", "Primary", "UpToDate", "UpToDate")
-ALONE = replace(TOGETHER, connection="Connecting", peer_role="Unknown", peer_disk="DUnknown")
-ABLE = Peer(str(HIGH), heard=True, near=True, vrrp=Vrrp.BACKUP, role=Role.BACKUP, fit=True, settled=True)
-SILENT = Peer(str(HIGH))
-RULES = Peer(str(HIGH), heard=True, near=True, vrrp=Vrrp.MASTER, role=Role.MASTER, fit=True, settled=True)
-
-PRIMARY = Situation(
+from escadm.core.types import Address, Plan, Role, Start, Stop, UnitState, Vrrp
+from tests.unit.core.plans import make_plan
+from tests.unit.core.situations import (
+    ABLE,
+    ALONE,
+    BELOW,
+    FAILING,
+    HIGH,
+    LOW,
     PLAN,
-    lives=UP,
-    units=PLAN.units,
-    vrrp=Vrrp.MASTER,
-    peer=ABLE,
-    replica=TOGETHER,
-    kept=Kept(role=Role.MASTER),
+    PRIMARY,
+    RULES,
+    SECOND,
+    SILENT,
+    STANDBY,
+    TOGETHER,
+    UP,
+    VRRP,
 )
-SECOND = replace(PRIMARY, lives=BELOW, vrrp=Vrrp.BACKUP, peer=RULES, replica=STANDBY, kept=Kept(role=Role.BACKUP))
-FAILING = replace(PRIMARY, lives={**UP, "pgsql": BROKEN})
 
 
 def after(seen: Situation, seconds: float) -> Decision:
@@ -149,6 +138,17 @@ def test_waiting_writes_are_given_up_with_the_role_and_the_volume_goes_round() -
     done = decide(drained)
     assert (done.renewed, done.kept.abandoned) == (frozenset({"drbd"}), "")
     assert Stop("drbd") in done.steps
+    assert done.kept.release is None, "the role may be taken again, with a disk"
+
+
+def test_the_volume_goes_round_only_when_the_writes_have_been_given_up() -> None:
+    frozen = replace(ALONE, suspended="fencing")
+    drained = replace(PRIMARY, lives=BELOW, replica=frozen, kept=Kept(role=Role.MASTER, abandoned=ISOLATED))
+    for still in (drained, replace(drained, replica=ALONE, acting=True)):
+        decision = decide(still)
+        assert (decision.renewed, decision.kept.abandoned) == (frozenset(), ISOLATED)
+        assert told(decision.kept) == f"gave the role up: {ISOLATED}"
+    assert decide(drained).act is Act.ABANDON
 
 
 # --- fitness ------------------------------------------------------------------------------------------------
@@ -330,6 +330,99 @@ def test_a_standby_whose_peer_goes_on_without_it_outdates_its_data() -> None:
     assert not decide(alone).message.asks
     assert decide(replace(alone, acting=True)).act is None
     assert decide(replace(alone, peer=replace(told, stale=True))).act is None
+
+
+def test_a_standby_that_outdates_its_data_asks_for_nobody_elses() -> None:
+    told = replace(RULES, replica=Evidence("Primary", "Connecting", "UpToDate"))
+    asked = replace(SECOND, replica=replace(ALONE, role="Secondary"), peer=told, asked=True)
+    first = decide(asked)
+    assert (first.act, first.message.asks) == (Act.OUTDATE, False)
+    assert not decide(replace(asked, acting=True)).message.asks
+    outdated = replace(ALONE, role="Secondary", disk="Outdated")
+    assert decide(replace(asked, replica=outdated)).message.asks
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "candidate", "due"),
+    [
+        (True, 3.4, False, 3.5),
+        (True, 3.5, False, None),
+        (False, 3.4, False, None),
+        # whichever comes first
+        (True, 2.0, True, 3.5),
+        (True, 3.0, True, 3.5),
+        (False, 3.0, True, 5.5),
+    ],
+)
+def test_when_to_decide_anew(asked: bool, now: float, candidate: bool, due: float | None) -> None:
+    kept = Kept(role=Role.MASTER, candidate=(Hold("deaf", by_vrrp=True), 1.5) if candidate else None)
+    assert look_again(replace(PRIMARY, asked=asked, now=now, sure_at=3.5, kept=kept)) == due
+
+
+# --- what has come of the steps -----------------------------------------------------------------------------
+
+
+def test_a_role_is_reached_once_and_since_then() -> None:
+    taken = replace(PRIMARY, at="12:00", kept=Kept(role=Role.BACKUP, role_since="11:00"))
+    decision = decide(taken)
+    assert (decision.kept.role, decision.kept.role_since) == (Role.MASTER, "12:00")
+    assert decision.message.role is decision.facts.role is Role.MASTER
+    assert decision.message.replica is not None
+    assert decision.message.replica.role_since == "12:00"
+    later = decide(replace(taken, at="12:01", kept=decision.kept))
+    assert (later.kept.role, later.kept.role_since) == (Role.MASTER, "12:00")
+
+
+def test_all_that_is_told_is_as_it_is_once_the_steps_have_been_taken() -> None:
+    first = decide(replace(SECOND, lives={}, units={}, now=7.0))
+    assert first.steps == (Start("drbd"), Start("keepalived"))
+    assert set(first.facts.lives) == {"drbd", "keepalived"}
+    assert {life.state for life in first.facts.lives.values()} == {UnitState.STARTING}
+    assert first.message.has_volume
+    last = decide(replace(PRIMARY, wish=Wish(active=False)))
+    assert last.steps == (Stop("pgsql"),)
+    assert last.facts.lives["pgsql"].state is UnitState.STOPPING
+
+
+def test_what_is_started_lives_by_the_plan_and_is_not_stale_any_more() -> None:
+    older = replace(PLAN.units["pgsql"], start_timeout=1.0, stop_timeout=2.0)
+    stale = frozenset({"pgsql", "drbd"})
+    seen = replace(PRIMARY, lives=BELOW, units={"pgsql": older, **PLAN.units, "drbd": older}, stale=stale, now=7.0)
+    after = once_taken(seen, (Start("pgsql"), Stop("drbd")))
+    assert after.units == {**PLAN.units, "drbd": older}
+    assert after.lives["pgsql"] == Life(UnitState.STARTING, 7.0, 7.0 + PLAN.units["pgsql"].start_timeout)
+    assert after.lives["drbd"] == Life(UnitState.STOPPING, 7.0, 9.0)
+    assert after.lives["keepalived"] == BELOW["keepalived"]
+    assert after.stale == {"drbd"}
+    assert (seen.lives, seen.stale) == (BELOW, stale)
+
+
+STARTING, STOPPED, FAILED = Life(UnitState.STARTING), Life(), Life(UnitState.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("lives", "wanted", "settled"),
+    [
+        (UP, frozenset(PLAN.units), True),
+        (BELOW, frozenset({*BELOW, "keepalived:master"}), True),
+        ({**BELOW, "pgsql": STOPPED, "filesystem": FAILED}, frozenset(BELOW), True),
+        ({}, frozenset(), True),
+        # something is missing, something is left
+        (BELOW, frozenset(PLAN.units), False),
+        ({**UP, "pgsql": STARTING}, frozenset(PLAN.units), False),
+        ({**UP, "pgsql": FAILED}, frozenset(PLAN.units), False),
+        (UP, frozenset(BELOW), False),
+        ({**BELOW, "pgsql": Life(UnitState.STOPPING), "filesystem": STOPPED}, frozenset(BELOW), False),
+    ],
+)
+def test_whether_all_is_as_it_should_be(lives: dict[str, Life], wanted: frozenset[str], settled: bool) -> None:
+    assert is_settled(replace(PRIMARY, lives=lives), wanted) is settled
+
+
+def test_the_decision_is_what_the_peer_is_told_of_it() -> None:
+    assert decide(PRIMARY).is_settled
+    assert decide(PRIMARY).message.settled
+    assert not decide(FAILING).message.settled
 
 
 # --- any situation ------------------------------------------------------------------------------------------

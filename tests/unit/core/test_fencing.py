@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from escadm.core.drbd.evidence import Evidence, evidence_of
 from escadm.core.drbd.fencing import (
     ISOLATED,
+    NO_GATEWAY,
     UNCERTAIN,
     UNSERVABLE,
     Answer,
@@ -98,6 +99,14 @@ def test_what_is_known_of_a_lost_peer(
     assert answer(replica, peer, gateway) is known
 
 
+def test_what_is_said_in_public() -> None:
+    """Between the agent and its handler, and to people: a change is one of the documentation as well."""
+    assert list(Answer) == ["peer outdated", "peer dead", "peer active"]
+    assert UNCERTAIN == "it is not known yet what the peer does: DRBD has no connection to it"
+    assert ISOLATED == "neither the peer nor the gateway can be reached"
+    assert NO_GATEWAY == "the gateway cannot be reached"
+
+
 ACTIVE = "the peer is Primary, and DRBD has no connection to it"
 
 
@@ -117,6 +126,10 @@ ACTIVE = "the peer is Primary, and DRBD has no connection to it"
         (ALONE, heard(disk="Outdated", stale=True), True, (Gate.WAIT, UNCERTAIN)),
         (replace(ALONE, disk="Consistent"), SILENT, True, (Gate.WAIT, f"{CONSISTENT}: waiting for it")),
         (replace(ALONE, disk="Attaching"), SILENT, True, (Gate.WAIT, "the disk is Attaching")),
+        # what is wrong with its own data comes first
+        (replace(ALONE, disk="Failed"), SILENT, False, (Gate.REFUSE, "its disk has failed")),
+        (replace(ALONE, disk="Failed"), heard("Primary"), True, (Gate.REFUSE, "its disk has failed")),
+        (replace(ALONE, disk="Attaching"), heard("Primary"), True, (Gate.WAIT, "the disk is Attaching")),
         (None, SILENT, True, (Gate.REFUSE, "DRBD does not have the volume up")),
     ],
 )
@@ -155,7 +168,9 @@ OUTDATES: list[tuple[Replica | None, Peer | None, bool, bool]] = [
     (ALONE, heard("Primary", stale=True), False, False),
     (ALONE, heard(asks=True, stale=True), False, False),
     (ALONE, SILENT, False, False),
+    (ALONE, replace(heard("Primary"), heard=False), False, False),
     (ALONE, None, False, False),
+    (replace(ALONE, connection="StandAlone"), None, False, False),
     (ALONE, WITHOUT_DRBD, False, False),
 ]
 
@@ -245,6 +260,7 @@ def test_writes_wait_for_the_peer_and_not_for_other_reasons() -> None:
     assert not any(waits(each) for each in (None, PRIMARY, replace(FROZEN, suspended="no-data")))
 
 
+DISKLESS = replace(PRIMARY, disk="Diskless")
 MEANWHILE = f"the peer {THERE} has become Primary meanwhile"
 
 
@@ -268,6 +284,16 @@ MEANWHILE = f"the peer {THERE} has become Primary meanwhile"
         # not by what it said as the primary before it handed the role to this node
         (FROZEN, heard("Primary", connection="Connected"), True, ""),
         (FROZEN, heard("Primary", stale=True), True, ""),
+        (FROZEN, replace(heard("Primary"), heard=False), True, ""),
+        # a standby has no role that could go
+        (replace(FROZEN, role="Secondary"), heard("Primary"), True, ""),
+        (replace(DISKLESS, role="Secondary"), heard(), True, ""),
+        # what this node cannot do any more, the peer can: it has every write
+        (DISKLESS, heard(), True, "this node has no disk, and DRBD has no connection to the peer's"),
+        (DISKLESS, heard(disk="Outdated"), True, ""),
+        (DISKLESS, WITHOUT_DRBD, True, ""),
+        (DISKLESS, None, True, ""),
+        (replace(DISKLESS, connection="Connected"), heard(connection="Connected"), True, ""),
     ],
 )
 def test_why_the_role_has_to_go(replica: Replica | None, peer: Peer | None, gateway: bool | None, why: str) -> None:
@@ -315,6 +341,9 @@ HOLDS: list[Case] = [
     (BY_VRRP_NEAR, Role.FAULT, Vrrp.FAULT, replace(NEAR, vrrp=Vrrp.FAULT), True, False, None),
     (BY_VRRP, Role.FAULT, Vrrp.FAULT, SILENT, True, False, None),
     (BY_VRRP, Role.FAULT, Vrrp.FAULT, SILENT, False, False, ALONE_HERE),
+    # nothing of that for one that nobody could be heard by: it begins anew
+    (ALONE_HERE, Role.FAULT, Vrrp.FAULT, FAR, True, False, None),
+    (ALONE_HERE, Role.FAULT, Vrrp.MASTER, FAR, True, False, BY_VRRP),
 ]
 
 
@@ -427,14 +456,3 @@ def test_a_node_that_has_stopped_replicating_outdates_itself_only_for_writes_tha
     for asks in (True, False):
         peer = Peer("192.0.2.12", heard=True, asks=asks, replica=Evidence("Primary", "Connecting", "UpToDate"))
         assert outdates_itself(alone, peer, asks=False) is asks
-
-
-@pytest.mark.parametrize(
-    ("connection", "theirs", "goes"),
-    [("Connecting", "UpToDate", True), ("Connected", "UpToDate", False), ("Connecting", "Outdated", False)],
-)
-def test_a_primary_without_a_disk_goes_when_the_peers_is_out_of_reach(connection: str, theirs: str, goes: bool) -> None:
-    """The peer has every write: what this node cannot do any more, that one can."""
-    diskless = Replica(role="Primary", connection=connection, disk="Diskless")
-    peer = Peer("192.0.2.12", heard=True, replica=Evidence("Secondary", connection, theirs))
-    assert bool(loses(diskless, peer, True)) is goes

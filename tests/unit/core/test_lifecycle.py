@@ -146,6 +146,7 @@ def test_a_run_that_is_almost_good_forgets_nothing() -> None:
 def test_a_reset_starts_at_once_and_from_nothing() -> None:
     unit = Life(UnitState.FAILED, deadline=130.0, streak=9, failed=True, reason=CODE_3)
     unit, _ = transition(unit, Event.RESET, 110.0, LIMITS)
+    assert unit == Life(since=110.0)
     unit, effects = transition(unit, Event.START, 110.0, LIMITS)
     assert (unit.state, effects) == (UnitState.STARTING, (Effect.SPAWN,))
     assert (unit.failed, unit.streak, unit.reason) == (False, 0, "")

@@ -85,6 +85,11 @@ def test_what_goes_on_lets_go_of_what_it_does_not_need_any_more() -> None:
     assert reconcile(make_plan({"a": [], "b": []}), older, Intent()) == [Stop("old"), Start("b")]
 
 
+def test_what_is_stopping_holds_what_it_was_started_on() -> None:
+    older = running(make_unit("old")) | {"a": Live(make_unit("a", ["old"]), UnitState.STOPPING)}
+    assert reconcile(make_plan({"a": []}), older, Intent()) == []
+
+
 def test_what_has_to_go_holds_what_it_was_started_on() -> None:
     older = running(make_unit("a", ["old"]), make_unit("old"))
     assert reconcile(make_plan({"a": []}, versions={"a": "2"}), older, Intent()) == [Stop("a")]

@@ -230,9 +230,10 @@ def test_a_distrusted_node_is_in_fault() -> None:
 def test_the_decision_says_what_is_doubted_once_it_was_asked() -> None:
     seen = situation(Vrrp.MASTER, interfaces=BARE)
     first = decide(seen)
-    assert (first.word_act, first.facts.findings) == (None, ())
+    assert (first.word_act, first.word_why, first.facts.findings) == (None, "", ())
     second = decide(replace(seen, kept=first.kept, now=first.look_again or 0.0))
     assert second.word_act is WordAct.ASK
+    assert second.word_why == second.facts.findings[0].sentence
     assert [each.code for each in second.facts.findings] == [word.VIP_MISSING]
 
 

@@ -1,0 +1,135 @@
+"""The rules of the data, one by one: whom this node asks, what it does about its copy, when it may be promoted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from escadm.core.drbd.evidence import Evidence
+from escadm.core.drbd.state import Gate, Replica
+from escadm.core.lifecycle import Life
+from escadm.core.role import Peer
+from escadm.core.rules.data import (
+    asks_for_peer,
+    data_act,
+    gateway_for_sure,
+    peer_lacks,
+    promotion_gate,
+    why_lost,
+)
+from escadm.core.situation import Gateway, Kept, Situation
+from escadm.core.types import PROMOTION, UnitState
+from tests.unit.core.situations import ALONE, BELOW, PRIMARY, RULES, SECOND, SILENT, TOGETHER
+
+NONE, UNKNOWN, THERE, GONE = Gateway(), Gateway(True, None), Gateway(True, True), Gateway(True, False)
+CUT_OFF = "neither the peer nor the gateway can be reached"
+LEFT = replace(ALONE, role="Secondary")
+GOES_ON = replace(RULES, replica=Evidence("Primary", "Connecting", "UpToDate"))
+
+
+def test_of_a_peer_without_replication_nothing_is_lacking() -> None:
+    alone = replace(PRIMARY, replica=None)
+    assert peer_lacks(alone) == "the replication to the peer is not connected: it lacks what was written here since"
+    assert peer_lacks(replace(alone, plan=replace(PRIMARY.plan, drbd=None))) == ""
+
+
+@pytest.mark.parametrize(
+    ("gateway", "now", "known"),
+    [
+        (NONE, 3.5, None),
+        (UNKNOWN, 3.5, False),
+        (THERE, 3.5, True),
+        (GONE, 3.5, False),
+        # the agent has only begun to listen
+        (NONE, 3.4, False),
+        (THERE, 3.4, False),
+    ],
+)
+def test_what_the_gateway_says_for_sure(gateway: Gateway, now: float, known: bool | None) -> None:
+    assert gateway_for_sure(replace(PRIMARY, gateway=gateway, now=now, sure_at=3.5)) is known
+
+
+@pytest.mark.parametrize(
+    ("replica", "promotion", "asked", "acting", "asks"),
+    [
+        (LEFT, UnitState.STARTING, False, False, True),
+        (LEFT, UnitState.RUNNING, False, False, False),
+        (replace(LEFT, connection="Connected"), UnitState.STARTING, False, False, False),
+        (None, UnitState.STARTING, False, False, False),
+        # DRBD waits to be told
+        (LEFT, UnitState.RUNNING, True, False, True),
+        (TOGETHER, UnitState.RUNNING, True, False, True),
+        # its own copy is being outdated
+        (LEFT, UnitState.STARTING, True, True, False),
+    ],
+)
+def test_whether_it_is_about_to_go_on_without_the_peers_copy(
+    replica: Replica | None, promotion: UnitState, asked: bool, acting: bool, asks: bool
+) -> None:
+    lives = {**BELOW, PROMOTION: Life(promotion)}
+    assert asks_for_peer(replace(SECOND, lives=lives, replica=replica, asked=asked, acting=acting)) is asks
+
+
+FROZEN = replace(
+    PRIMARY, peer=SILENT, replica=replace(ALONE, suspended="fencing"), gateway=GONE, kept=Kept(behind=False)
+)
+WAITS = replace(RULES, asks=True, replica=Evidence("Secondary", "Connecting", "UpToDate"))
+
+
+@pytest.mark.parametrize(
+    ("seen", "asks", "act", "why"),
+    [
+        (replace(SECOND, replica=LEFT, peer=GOES_ON), False, "outdate", "the peer goes on without this node"),
+        (replace(SECOND, replica=LEFT, peer=GOES_ON, acting=True), False, None, ""),
+        # two that are about to go on: neither outdates its copy for the other
+        (replace(SECOND, replica=LEFT, peer=WAITS), True, None, ""),
+        (replace(SECOND, replica=LEFT, peer=WAITS), False, "outdate", "the peer goes on without this node"),
+        (
+            replace(SECOND, replica=LEFT, peer=SILENT, gateway=GONE),
+            False,
+            "outdate",
+            f"{CUT_OFF}, and the peer may go on without this node",
+        ),
+        (replace(SECOND, replica=LEFT, peer=SILENT, gateway=THERE), False, None, ""),
+        (replace(SECOND, replica=LEFT, peer=SILENT, gateway=GONE, kept=Kept(behind=False)), False, None, ""),
+        (FROZEN, False, "abandon", CUT_OFF),
+        (replace(FROZEN, acting=True), False, None, ""),
+        (replace(FROZEN, replica=ALONE), False, None, ""),
+        (replace(FROZEN, gateway=THERE), False, None, ""),
+        # to the end, once they were given up
+        (replace(FROZEN, gateway=THERE, kept=Kept(abandoned="for good", behind=False)), False, "abandon", "for good"),
+        (PRIMARY, False, None, ""),
+    ],
+)
+def test_what_is_done_about_the_data(seen: Situation, asks: bool, act: str | None, why: str) -> None:
+    assert data_act(seen, asks=asks) == (act, why)
+
+
+@pytest.mark.parametrize(
+    ("peer", "gateway", "abandoned", "why"),
+    [
+        (SILENT, GONE, "", CUT_OFF),
+        (SILENT, THERE, "", ""),
+        (SILENT, GONE, "for good", "for good"),
+        (SILENT, THERE, "for good", "for good"),
+    ],
+)
+def test_why_the_role_has_to_go(peer: Peer, gateway: Gateway, abandoned: str, why: str) -> None:
+    assert why_lost(replace(PRIMARY, peer=peer, replica=ALONE, gateway=gateway, kept=Kept(abandoned=abandoned))) == why
+
+
+@pytest.mark.parametrize(
+    ("replica", "gateway", "now", "gate"),
+    [
+        (LEFT, THERE, 3.5, Gate.GO),
+        (LEFT, NONE, 3.5, Gate.GO),
+        (LEFT, THERE, 3.4, Gate.WAIT),
+        (LEFT, UNKNOWN, 3.5, Gate.WAIT),
+        # it is the look just before that counts
+        (None, THERE, 3.5, Gate.REFUSE),
+    ],
+)
+def test_whether_a_promotion_may_be_tried(replica: Replica | None, gateway: Gateway, now: float, gate: Gate) -> None:
+    seen = replace(SECOND, peer=SILENT, replica=TOGETHER, gateway=gateway, now=now, sure_at=3.5)
+    assert promotion_gate(seen, replica)[0] is gate
