@@ -64,7 +64,8 @@ class Kept:
     back once it has lasted, and since when that is so. ``abandoned``: why waiting writes were given up, until the role
     is gone as well. ``waits_since``: since when it has waited for its peer to leave the role, None when it need not.
     ``behind``: whether the peer may have written what is not here: it was Primary when DRBD last saw it, and nothing is
-    known of it since. ``stood_at``: when it last stood for the role again, having heard the primary's adverts.
+    known of it since. ``cut_off``: whether this node has reached nobody since it was in touch with the peer.
+    ``stood_at``: when it last stood for the role again, having heard the primary's adverts.
     ``doubt``: what contradicts keepalived's word. ``restarted``: when keepalived was restarted for that. ``distrust``:
     why this node is in fault because of it, and until when.
     """
@@ -77,6 +78,7 @@ class Kept:
     abandoned: str = ""
     waits_since: float | None = None
     behind: bool = True
+    cut_off: bool = False
     stood_at: float | None = None
     doubt: Doubt | None = None
     restarted: float | None = None

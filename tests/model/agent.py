@@ -41,7 +41,7 @@ FORGOTTEN = -5.0
 STANDS_AGAIN = -20.0
 """The model's core.rules.role.RELAPSE: how long it counts that a node has stood for the role again, not ten minutes."""
 FRESH_TICKS = 4
-"""From then on the peer's last datagram is older than core.decide.FRESH."""
+"""From then on the peer's last datagram is older than core.rules.peer.FRESH."""
 GATES = {Gate.GO: "go", Gate.WAIT: "wait", Gate.REFUSE: "refuse"}
 ON_PURPOSE = "the role is handed to the peer on purpose (switchover)"
 

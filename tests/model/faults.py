@@ -230,6 +230,7 @@ def _freeze(side: int) -> Fault:
 
 def _thaw(side: int) -> Fault:
     def fault(world: World) -> World | None:
-        return with_node(world, side, frozen=False) if world.nodes[side].frozen else None
+        # it looks again first: what it had decided before counts no more
+        return with_node(world, side, frozen=False, act="", answer="", gate="") if world.nodes[side].frozen else None
 
     return fault

@@ -108,14 +108,14 @@ def is_behind(before: bool, replica: Replica | None) -> bool:
     return replica.peer_role == "Primary" if replica.is_connected else before
 
 
-def is_left_alone(replica: Replica | None, peer: Peer | None, gateway: bool | None, *, behind: bool) -> bool:
-    """Whether a standby is cut off from everybody: the primary goes on without it, and nobody can say so.
+def is_left_alone(replica: Replica | None, peer: Peer | None, *, cut_off: bool, behind: bool) -> bool:
+    """Whether a standby was cut off from everybody: the primary goes on without it, and nobody can say so.
 
-    Its copy has to be outdated now. Once it is back, the primary may have died, with all that it has acknowledged.
+    Its copy has to be outdated then. Once it is back, the primary may have died, with all that it has acknowledged.
     """
-    if not behind or replica is None or replica.is_connected:
+    if not (cut_off and behind) or replica is None or replica.is_connected:
         return False
-    return gateway is False and peer is not None and not peer.heard
+    return peer is not None and not peer.heard
 
 
 def waits(replica: Replica | None) -> bool:

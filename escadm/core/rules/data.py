@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from escadm.core.drbd.fencing import ISOLATED, is_left_alone, loses, may_take, outdates_itself, waits
+from escadm.core.drbd.fencing import ISOLATED, UNSERVABLE, is_left_alone, loses, may_take, outdates_itself, waits
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.role import why_peer_lacks_data
+from escadm.core.rules.peer import heard_until
 from escadm.core.situation import Situation
 from escadm.core.types import PROMOTION, UnitState
+
+CUT_OFF = "this node was cut off from everybody, and does not hear the peer yet"
 
 
 class Act(StrEnum):
@@ -25,13 +28,33 @@ def peer_lacks(seen: Situation) -> str:
 
 def why_lost(seen: Situation) -> str:
     """Why the role has to go although nobody may be there to take it; to the end, once writes were given up."""
-    return seen.kept.abandoned or loses(seen.replica, seen.peer, seen.gateway.reached)
+    if seen.kept.abandoned:
+        return seen.kept.abandoned
+    silent = seen.peer is not None and not seen.peer.heard
+    if seen.kept.cut_off and silent and waits(seen.replica):
+        return ISOLATED if seen.gateway.reached is False else CUT_OFF
+    return loses(seen.replica, seen.peer, seen.gateway.reached)
+
+
+def is_cut_off(seen: Situation) -> bool:
+    """Whether this node has reached nobody at one time since it was last in touch with the peer.
+
+    A gateway that answers again then says nothing of the peer: it was this node whose silence somebody else has judged.
+    """
+    connected = seen.replica is not None and seen.replica.is_connected
+    if connected or seen.now < heard_until(seen):
+        return False
+    return seen.kept.cut_off or seen.gateway.reached is False
 
 
 def gateway_for_sure(seen: Situation) -> bool | None:
-    """The gateway's word about a silent peer; none has answered while nobody could have been heard yet."""
+    """The gateway's word about a silent peer; none has answered while nobody could have been heard yet.
+
+    Nor after this node was cut off, unless DRBD knows that the peer's copy does not count.
+    """
     unsure = seen.now < seen.sure_at or (seen.gateway.is_asked and seen.gateway.reached is None)
-    return False if unsure else seen.gateway.reached
+    known = seen.replica is not None and seen.replica.peer_disk in UNSERVABLE
+    return False if unsure or (seen.kept.cut_off and not known) else seen.gateway.reached
 
 
 def asks_for_peer(seen: Situation) -> bool:
@@ -49,8 +72,8 @@ def data_act(seen: Situation, *, asks: bool) -> tuple[Act | None, str]:
         return None, ""
     if outdates_itself(seen.replica, seen.peer, asks=asks):
         return Act.OUTDATE, "the peer goes on without this node"
-    if is_left_alone(seen.replica, seen.peer, seen.gateway.reached, behind=seen.kept.behind):
-        return Act.OUTDATE, f"{ISOLATED}, and the peer may go on without this node"
+    if is_left_alone(seen.replica, seen.peer, cut_off=seen.kept.cut_off, behind=seen.kept.behind):
+        return Act.OUTDATE, "it was cut off from everybody, and the peer may have gone on without it"
     if (why := why_lost(seen)) and waits(seen.replica):
         return Act.ABANDON, why
     return None, ""

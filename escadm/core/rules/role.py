@@ -10,6 +10,7 @@ from escadm.core.reason import Reason
 from escadm.core.reconcile import Intent
 from escadm.core.role import gives_up, is_drained, master_units
 from escadm.core.rules.data import peer_lacks, why_lost
+from escadm.core.rules.peer import heard_until
 from escadm.core.rules.trouble import failing, faults, unfit_data
 from escadm.core.situation import Kept, Situation
 from escadm.core.types import Role, Vrrp
@@ -29,10 +30,6 @@ ELECTION = 4.0
 """Intervals between adverts: three, the skew, and a little."""
 RELAPSE = 600.0
 """Seconds after which a node that keepalived left deaf may stand for the role again."""
-FRESH = 1.9
-"""Intervals between adverts: a peer that was heard within them lives. One that has just died is not waited for: VRRP
-gives its role away three intervals after its last advert, and so two after its last datagram at the earliest."""
-
 LONGEST_WAIT = 120.0
 """Seconds: nobody waits longer for a peer that does not come to the end of its stop."""
 
@@ -121,7 +118,7 @@ def _wait_ends(seen: Situation) -> float | None:
     since = seen.kept.waits_since
     if since is None:
         return None
-    ends = min(since + longest_wait(seen), _heard_until(seen))
+    ends = min(since + longest_wait(seen), heard_until(seen))
     return ends if seen.now < ends else None
 
 
@@ -129,13 +126,6 @@ def longest_wait(seen: Situation) -> float:
     """Seconds that the peer may take to stop what belongs to the primary, one after the other."""
     names = master_units(seen.plan, {})
     return min(LONGEST_WAIT, sum(seen.plan.units[name].stop_timeout + KILL_TIMEOUT for name in names))
-
-
-def _heard_until(seen: Situation) -> float:
-    spec = seen.plan.keepalived
-    if spec is None or seen.heard_at is None:
-        return seen.now
-    return seen.heard_at + FRESH * spec.advert_interval
 
 
 def why_held(seen: Situation) -> Reason | None:

@@ -194,16 +194,22 @@ def test_a_primary_waits_for_the_truth_however_long_it_takes(paths: Paths, monke
     run(work())
 
 
-def test_a_silent_peer_is_dead_once_the_gateway_is_reached(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gateway_that_was_gone_says_nothing_of_a_peer_that_is_still_silent(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This node was cut off, and somebody else has judged its silence meanwhile."""
+
     async def work() -> None:
         monkeypatch.setattr(fence_peer, "ANSWERS_WITHIN", LIMIT)
-        async with losing(paths, monkeypatch, ALONE) as lost:
+        async with losing(paths, monkeypatch, replace(ALONE, disk="Consistent")) as lost:
             lost.gateway(False)
             question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
-            assert not question.done()
             lost.gateway(True)
-            assert await question is Answer.DEAD
+            await lost.turns()
+            assert not question.done()
+            lost.hear(heard(disk="Outdated"))
+            assert await question is Answer.OUTDATED
 
     run(work())
 

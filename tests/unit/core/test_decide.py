@@ -18,7 +18,8 @@ from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN
 from escadm.core.role import TAKES_THE_ROLE, Peer, master_units
 from escadm.core.rules.data import Act
-from escadm.core.rules.role import FRESH, HOLDS_AFTER, longest_wait
+from escadm.core.rules.peer import FRESH
+from escadm.core.rules.role import HOLDS_AFTER, longest_wait
 from escadm.core.situation import Gateway, Kept, Situation, Wish
 from escadm.core.types import Address, Plan, Role, Start, Stop, UnitState, Vrrp
 from tests.unit.core.plans import make_plan

@@ -207,23 +207,22 @@ def test_whether_the_peer_may_have_written_what_is_not_here(
 
 
 @pytest.mark.parametrize(
-    ("replica", "peer", "gateway", "behind", "left"),
+    ("replica", "peer", "cut_off", "behind", "left"),
     [
-        (ALONE, SILENT, False, True, True),
-        # somebody can still be asked, or none ever could: the gateway's silence is then no news
-        (ALONE, SILENT, True, True, False),
-        (ALONE, SILENT, None, True, False),
-        (ALONE, heard("Primary"), False, True, False),
-        (STANDBY, SILENT, False, True, False),
-        (ALONE, SILENT, False, False, False),
-        (None, SILENT, False, True, False),
-        (ALONE, None, False, True, False),
+        (ALONE, SILENT, True, True, True),
+        # not where it was in touch all the time, can ask somebody, or the peer cannot have written since
+        (ALONE, SILENT, False, True, False),
+        (ALONE, heard("Primary"), True, True, False),
+        (STANDBY, SILENT, True, True, False),
+        (ALONE, SILENT, True, False, False),
+        (None, SILENT, True, True, False),
+        (ALONE, None, True, True, False),
     ],
 )
-def test_whether_a_standby_is_cut_off_from_everybody(
-    replica: Replica | None, peer: Peer | None, gateway: bool | None, behind: bool, left: bool
+def test_whether_a_standby_was_left_alone(
+    replica: Replica | None, peer: Peer | None, cut_off: bool, behind: bool, left: bool
 ) -> None:
-    assert is_left_alone(replica, peer, gateway, behind=behind) is left
+    assert is_left_alone(replica, peer, cut_off=cut_off, behind=behind) is left
 
 
 # --- words and facts ---

@@ -7,20 +7,23 @@ from dataclasses import replace
 import pytest
 
 from escadm.core.drbd.evidence import Evidence
+from escadm.core.drbd.fencing import UNSERVABLE
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import Life
 from escadm.core.role import Peer
+from escadm.core.rules.data import CUT_OFF as WAS_CUT_OFF
 from escadm.core.rules.data import (
     asks_for_peer,
     data_act,
     gateway_for_sure,
+    is_cut_off,
     peer_lacks,
     promotion_gate,
     why_lost,
 )
 from escadm.core.situation import Gateway, Kept, Situation
 from escadm.core.types import PROMOTION, UnitState
-from tests.unit.core.situations import ALONE, BELOW, PRIMARY, RULES, SECOND, SILENT, TOGETHER
+from tests.unit.core.situations import ALONE, BELOW, PRIMARY, RULES, SECOND, SILENT, STANDBY, TOGETHER
 
 NONE, UNKNOWN, THERE, GONE = Gateway(), Gateway(True, None), Gateway(True, True), Gateway(True, False)
 CUT_OFF = "neither the peer nor the gateway can be reached"
@@ -48,6 +51,54 @@ def test_of_a_peer_without_replication_nothing_is_lacking() -> None:
 )
 def test_what_the_gateway_says_for_sure(gateway: Gateway, now: float, known: bool | None) -> None:
     assert gateway_for_sure(replace(PRIMARY, gateway=gateway, now=now, sure_at=3.5)) is known
+
+
+@pytest.mark.parametrize(
+    ("before", "replica", "gateway", "heard_at", "cut_off"),
+    [
+        (False, LEFT, GONE, 98.0, True),
+        (False, LEFT, GONE, None, True),
+        (False, None, GONE, 98.0, True),
+        # the gateway was there all the time, there is none, or nobody knows yet
+        *((False, LEFT, gateway, 98.0, False) for gateway in (THERE, NONE, UNKNOWN)),
+        # one that answers again says nothing of a peer that is still silent
+        (True, LEFT, THERE, 98.0, True),
+        # in touch with the peer
+        *((before, LEFT, GONE, 98.2, False) for before in (True, False)),
+        *((before, STANDBY, GONE, 90.0, False) for before in (True, False)),
+    ],
+)
+def test_whether_this_node_was_cut_off_from_everybody(
+    before: bool, replica: Replica | None, gateway: Gateway, heard_at: float | None, cut_off: bool
+) -> None:
+    seen = replace(SECOND, now=100.0, replica=replica, gateway=gateway, heard_at=heard_at, kept=Kept(cut_off=before))
+    assert is_cut_off(seen) is cut_off
+
+
+def test_after_that_the_gateway_is_no_witness_unless_the_peers_copy_does_not_count() -> None:
+    seen = replace(SECOND, replica=LEFT, gateway=THERE, kept=Kept(cut_off=True))
+    assert gateway_for_sure(seen) is False
+    assert gateway_for_sure(replace(seen, replica=None)) is False
+    for disk in sorted(UNSERVABLE):
+        assert gateway_for_sure(replace(seen, replica=replace(LEFT, peer_disk=disk))) is True
+
+
+@pytest.mark.parametrize(
+    ("peer", "suspended", "gateway", "why"),
+    [
+        (SILENT, "fencing", THERE, WAS_CUT_OFF),
+        (SILENT, "fencing", GONE, CUT_OFF),
+        (SILENT, "", THERE, ""),
+        (RULES, "fencing", THERE, ""),
+        (None, "fencing", THERE, ""),
+    ],
+)
+def test_a_primary_that_was_cut_off_does_not_let_its_writes_wait_for_ever(
+    peer: Peer | None, suspended: str, gateway: Gateway, why: str
+) -> None:
+    seen = replace(PRIMARY, replica=replace(ALONE, suspended=suspended), gateway=gateway, peer=peer)
+    assert why_lost(replace(seen, kept=Kept(cut_off=True))) == why
+    assert why_lost(replace(seen, gateway=THERE, kept=Kept())) == ""
 
 
 @pytest.mark.parametrize(
@@ -86,13 +137,13 @@ WAITS = replace(RULES, asks=True, replica=Evidence("Secondary", "Connecting", "U
         (replace(SECOND, replica=LEFT, peer=WAITS), True, None, ""),
         (replace(SECOND, replica=LEFT, peer=WAITS), False, "outdate", "the peer goes on without this node"),
         (
-            replace(SECOND, replica=LEFT, peer=SILENT, gateway=GONE),
+            replace(SECOND, replica=LEFT, peer=SILENT, kept=Kept(cut_off=True)),
             False,
             "outdate",
-            f"{CUT_OFF}, and the peer may go on without this node",
+            "it was cut off from everybody, and the peer may have gone on without it",
         ),
-        (replace(SECOND, replica=LEFT, peer=SILENT, gateway=THERE), False, None, ""),
-        (replace(SECOND, replica=LEFT, peer=SILENT, gateway=GONE, kept=Kept(behind=False)), False, None, ""),
+        (replace(SECOND, replica=LEFT, peer=SILENT), False, None, ""),
+        (replace(SECOND, replica=LEFT, peer=SILENT, kept=Kept(behind=False, cut_off=True)), False, None, ""),
         (FROZEN, False, "abandon", CUT_OFF),
         (replace(FROZEN, acting=True), False, None, ""),
         (replace(FROZEN, replica=ALONE), False, None, ""),
