@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.commands_page import PAGE, page
@@ -61,6 +63,14 @@ def test_tool(command: list[str]) -> None:
     name, *arguments = command
     done = subprocess.run([BIN / name, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Nor for their types alone, of which import-linter knows nothing."""
+    graph = grimp.build_graph("escadm", cache_dir=None)
+    needs = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert needs["escadm.errors"] == {"escadm.core.types"}, "it is imported for its types alone"
+    TopologicalSorter(needs).prepare()
 
 
 def test_the_reference_of_the_commands_is_their_help() -> None:

@@ -10,7 +10,6 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from escadm.actions.reload import commit, prepare
-from escadm.agent.drivers.keepalived import reread
 from escadm.agent.node import Node
 from escadm.config import read_plan
 from escadm.core.reason import Reason
@@ -112,7 +111,13 @@ class Completion:
             for warning in prepared.warnings:
                 log.warning("%s", warning)
             node.take_plan(prepared.plan)
-            reread(node.stage, node.paths, written)
+            await self._reload(written)
+
+    async def _reload(self, written: list[str]) -> None:
+        try:
+            await self._node.stage.reload(written)
+        except EscadmError as error:
+            log.warning("%s", error.message)
 
     def _tell(self, lacks: tuple[Reason, ...]) -> None:
         if lacks != self._node.lacks:

@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable
 
 from escadm.agent.attempt import Attempts, is_answered
-from escadm.agent.drivers.driver import Driver, Post
-from escadm.agent.drivers.keepalived import Keepalived, RoleFeed, question
-from escadm.agent.drivers.registry import DriverMaker, absent_units
+from escadm.agent.drivers.driver import Driver, Post, Tools
+from escadm.agent.drivers.registry import absent_units, make
 from escadm.agent.drivers.stage import Stage
 from escadm.agent.inputs.addresses import AddressFeed
 from escadm.agent.inputs.adverts import AdvertFeed
@@ -21,6 +20,7 @@ from escadm.agent.inputs.gateway import GatewayFeed
 from escadm.agent.inputs.identity import Identity
 from escadm.agent.inputs.looks import Looks
 from escadm.agent.inputs.peer_links import PeerLinks, heartbeat_interval
+from escadm.agent.inputs.vrrp_fifo import RoleFeed
 from escadm.agent.outputs.data_acts import DataActs
 from escadm.agent.outputs.journal import Journal, iso
 from escadm.agent.outputs.memory import Memory
@@ -33,7 +33,7 @@ from escadm.core.lifecycle import Event, Life
 from escadm.core.peer import document
 from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, goal
-from escadm.core.role import TAKES_THE_ROLE, Peer
+from escadm.core.role import Peer
 from escadm.core.rules.data import promotion_gate
 from escadm.core.rules.role import intent_of
 from escadm.core.situation import Gateway, Kept, Situation, Wish
@@ -78,7 +78,7 @@ class Node:
         self.stage = Stage(self.make_driver, self._on_change)
         self._attempts = Attempts(self.wake)
         self.outputs = Outputs(paths, self.stage, self.journal.changes, self._attempts.make)
-        self._drivers = DriverMaker(paths, self.looks, self.feed, self.replicas, self._gate, self.wake)
+        self._tools = Tools(paths, self.looks, self.feed, self.replicas, self._gate, self.wake)
         self.absent: frozenset[str] = frozenset()
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._loop = asyncio.get_running_loop()
@@ -170,9 +170,6 @@ class Node:
 
     def _on_vrrp(self, vrrp: Vrrp) -> None:
         before, self.vrrp = self.vrrp, vrrp
-        driver = self.stage.drivers.get("keepalived")
-        if isinstance(driver, Keepalived) and vrrp is not Vrrp.STOP:
-            driver.word()
         if vrrp is not before:
             self.journal.hear(self.role, vrrp)
             self.wake()
@@ -196,7 +193,7 @@ class Node:
             told = after.reason and (after.again or after.state in DOWN)
             reason = f": {after.reason}" if told else ""
             log.info("%s: %s%s%s", name, after.state, took, reason)
-            if after.state is UnitState.RUNNING and self.stage.units[name].kind in TAKES_THE_ROLE:
+            if after.state is UnitState.RUNNING and self.stage.units[name].kind.takes_the_role:
                 self.journal.mark(self.stage.units[name].kind.value)
         self.wake()
         for watcher in self.watchers:
@@ -246,16 +243,21 @@ class Node:
         self.journal.tell(before, self._decision)
 
     def _carry_out(self, decision: Decision) -> None:
-        make = self._attempts.make
+        attempt = self._attempts.make
         if decision.act is not None:
             self.acts.do(decision.act, decision.act_why)
-        make("question keepalived", lambda: question(self.stage, decision))
-        make("take the next steps", lambda: self._take_steps(decision))
-        make("follow the role", lambda: self.journal.follow(self.vrrp, decision))
+        attempt("question keepalived", lambda: self._question(decision))
+        attempt("take the next steps", lambda: self._take_steps(decision))
+        attempt("follow the role", lambda: self.journal.follow(self.vrrp, decision))
         self.outputs.write(decision, self._wish())
         if self.link is not None:
-            make("tell the peer", self.link.say)
+            attempt("tell the peer", self.link.say)
         self._plan_next_look(decision.look_again)
+
+    def _question(self, decision: Decision) -> None:
+        spec = decision.facts.plan.keepalived
+        if decision.word_act is not None and spec is not None:
+            self.feed.question(decision.word_act, spec, decision.word_why)
 
     def _plan_next_look(self, at: float | None) -> None:
         if self._again is not None:
@@ -288,7 +290,7 @@ class Node:
 
     def make_driver(self, unit: Unit, post: Post) -> Driver:
         """The driver for one incarnation of the unit."""
-        return self._drivers(unit, post)
+        return make(unit, post, self._tools)
 
     def _gate(self, replica: Replica | None) -> tuple[Gate, str]:
         """Whether a promotion may be tried now."""

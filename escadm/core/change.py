@@ -14,9 +14,9 @@ from escadm.core.types import (
     DrbdSpec,
     FilesystemSpec,
     KeepalivedSpec,
-    Kind,
     Plan,
     ProcessSpec,
+    Spec,
     SystemdSpec,
     Unit,
 )
@@ -55,6 +55,11 @@ UNIT = {
     "stop_timeout": "stop_timeout",
 }
 """Field of Unit -> the key of the configuration that it comes from. ``spec`` is told field by field."""
+
+SPECS: Mapping[type, ChangeClass] = {ProcessSpec: LOCAL, SystemdSpec: LOCAL, FilesystemSpec: RESTART}
+"""What is started -> class: a service's definition is this node's affair, the file system is under all that runs on it.
+The engines' specs are not in it: they are told by themselves, see _keepalived and _drbd.
+"""
 
 SPEC_KEYS = {"argv": "command"}
 
@@ -132,23 +137,21 @@ def _unit(name: str, old: Unit | None, new: Unit | None, same_rungs: bool) -> It
         if field == "needs" and not same_rungs:
             before, after = (tuple(each for each in side if each not in IMPLIED) for side in (before, after))
         yield from _field(f"{name}: {key}", before, after, LOCAL)
-    if old.kind == new.kind and new.kind not in (Kind.KEEPALIVED, Kind.DRBD):
-        yield from _spec(name, old, new)
+    if old.kind == new.kind:
+        yield from _spec(name, old.spec, new.spec)
 
 
-def _spec(name: str, old: Unit, new: Unit) -> Iterator[Change]:
-    """What is started: a service's definition is this node's affair, the file system is under all that runs on it."""
+def _spec(name: str, old: Spec | None, new: Spec | None) -> Iterator[Change]:
     before, after = _settings(old), _settings(new)
-    kind = RESTART if isinstance(new.spec, FilesystemSpec) else LOCAL
+    kind = SPECS.get(type(new), LOCAL)
     for key in sorted(before.keys() | after.keys()):
         yield from _field(f"{name}: {SPEC_KEYS.get(key, key)}", before.get(key), after.get(key), kind)
 
 
-def _settings(unit: Unit) -> Mapping[str, object]:
-    spec = unit.spec
-    if not isinstance(spec, ProcessSpec | SystemdSpec | FilesystemSpec):
+def _settings(spec: Spec | None) -> Mapping[str, object]:
+    if spec is None or type(spec) not in SPECS:
         return {}
-    return {each.name: getattr(spec, each.name) for each in fields(spec) if each.name != "implied"}
+    return {each.name: getattr(spec, each.name) for each in fields(spec) if each.compare}
 
 
 def _field(what: str, old: object, new: object, kind: ChangeClass) -> Iterator[Change]:

@@ -24,6 +24,7 @@ from escadm.core.types import (
     UnitState,
     Verdict,
     Vrrp,
+    spec_of,
 )
 
 NOTHING = Life()
@@ -107,8 +108,7 @@ def _names(facts: Facts, fits: Callable[[Life], bool]) -> list[str]:
 
 def _shown(facts: Facts) -> list[str]:
     """Units that people know by name: not the implied rungs of a pair."""
-    hidden = (Kind.CONDITION, Kind.PROMOTION)
-    names = [name for name, unit in facts.plan.units.items() if unit.kind not in hidden]
+    names = [name for name, unit in facts.plan.units.items() if not unit.kind.is_implied]
     return names + [name for name in facts.lives if name not in facts.plan.units and ":" not in name]
 
 
@@ -253,9 +253,7 @@ def describe_unit(facts: Facts, unit: Unit) -> tuple[str, str]:
     """The state word and the detail that ``status -v`` shows for the unit."""
     life = facts.life(unit.name)
     if unit.name in facts.intent.absent and life.state is UnitState.STOPPED:
-        spec = unit.spec
-        name = spec.unit if isinstance(spec, SystemdSpec) else f"{unit.name}.service"
-        return "not installed", f"no command, and no unit {name}"
+        return "not installed", f"no command, and no unit {spec_of(unit, SystemdSpec).unit}"
     if not unit.startup and unit.name not in facts.intent.up and life.state is UnitState.STOPPED:
         return "disabled", ""
     if has_failed(facts, unit.name):

@@ -15,7 +15,6 @@ from escadm.core.types import MASTER_CONDITION, Kind, Plan, Start, Step, Stop, U
 DOWN = frozenset({UnitState.STOPPED, UnitState.BACKOFF, UnitState.FAILED})
 UP = frozenset({UnitState.STARTING, UnitState.RUNNING})
 WAITING = frozenset({UnitState.BACKOFF, UnitState.FAILED})
-INTERRUPTIBLE = frozenset({Kind.PROCESS, Kind.UNIT, Kind.KEEPALIVED, Kind.GROUP, Kind.PROMOTION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def _must_stop(plan: Plan, current: Live, wanted: frozenset[str], keeps: set[str
     name = current.unit.name
     if current.state in WAITING:
         return name not in wanted or _outdated(plan, current)
-    if current.state is UnitState.STARTING and current.unit.kind not in INTERRUPTIBLE:
+    if current.state is UnitState.STARTING and not current.unit.kind.is_interruptible:
         return False
     return current.state in UP and name not in keeps
 

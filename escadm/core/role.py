@@ -12,9 +12,7 @@ from escadm.core.drbd.evidence import Evidence
 from escadm.core.drbd.state import Replica
 from escadm.core.graph import above
 from escadm.core.reconcile import DOWN, Live
-from escadm.core.types import MASTER_CONDITION, Kind, Plan, Role, UnitState, Vrrp
-
-TAKES_THE_ROLE = frozenset({Kind.PROMOTION, Kind.FILESYSTEM})
+from escadm.core.types import MASTER_CONDITION, Plan, Role, UnitState, Vrrp
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def reached(plan: Plan, vrrp: Vrrp, live: Mapping[str, Live], before: Role | Non
     if not plan.is_pair:
         return Role.STANDALONE
     if vrrp is Vrrp.MASTER:
-        above_the_role = [name for name, unit in plan.units.items() if unit.kind in TAKES_THE_ROLE]
+        above_the_role = [name for name, unit in plan.units.items() if unit.kind.takes_the_role]
         owned = master_units(plan, live).intersection(above_the_role)
         if all(name in live and live[name].state is UnitState.RUNNING for name in owned):
             return Role.MASTER

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
 
 from escadm.core.drbd.evidence import Replication
 from escadm.core.reason import Reason
@@ -51,6 +52,21 @@ class Kind(StrEnum):
     KEEPALIVED = "keepalived"
     PROMOTION = "promotion"  # the implied unit ``drbd:master``: start = promote, stop = demote
     CONDITION = "condition"  # the implied unit ``keepalived:master``: VRRP makes it true, we only watch
+
+    @property
+    def is_implied(self) -> bool:
+        """Whether a pair brings it along, so that no resource of the file is it."""
+        return self in (Kind.PROMOTION, Kind.CONDITION)
+
+    @property
+    def takes_the_role(self) -> bool:
+        """Whether the role of the primary is not reached before it is up."""
+        return self in (Kind.PROMOTION, Kind.FILESYSTEM)
+
+    @property
+    def is_interruptible(self) -> bool:
+        """Whether its start may be broken off by a stop."""
+        return self not in (Kind.FILESYSTEM, Kind.DRBD)
 
 
 class UnitState(StrEnum):
@@ -206,6 +222,7 @@ class KeepalivedSpec:
 
 
 Spec = ProcessSpec | SystemdSpec | FilesystemSpec | DrbdSpec | KeepalivedSpec
+AnySpec = TypeVar("AnySpec", bound=Spec)
 
 
 # --- the plan ---------------------------------------------------------------------------------------------
@@ -237,6 +254,13 @@ class Unit:
     def same_process(self, other: Unit) -> bool:
         """Whether ``other`` may go on as this unit without a restart (its place in the order may differ)."""
         return (self.kind, self.spec) == (other.kind, other.spec)
+
+
+def spec_of(unit: Unit, wanted: type[AnySpec]) -> AnySpec:
+    """What the unit is made of, as its kind has it; TypeError where that is another one."""
+    if not isinstance(unit.spec, wanted):
+        raise TypeError(f"{unit.name}: a {unit.kind} has a {wanted.__name__}, this one a {type(unit.spec).__name__}")
+    return unit.spec
 
 
 @dataclass(frozen=True, slots=True)

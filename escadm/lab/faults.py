@@ -5,19 +5,35 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import psutil
 
 from escadm.errors import Failed, Usage
 from escadm.lab import namespaces
+from escadm.lab.network import Network
 from escadm.lab.node import Node
-
-if TYPE_CHECKING:
-    from escadm.lab.lab import Lab
-
+from escadm.lab.state import State
 
 GONE_TIMEOUT = 10.0
+
+
+class Lab(Protocol):
+    """As much of the lab as can break; see lab.py."""
+
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def nodes(self) -> tuple[Node, Node]: ...
+
+    def require(self) -> State: ...
+
+    def node(self, name: str) -> Node: ...
+
+    def holders(self) -> list[Node]: ...
+
+    def power_on(self, name: str) -> None: ...
 
 
 def power_cut(lab: Lab, node: Node) -> str:

@@ -6,6 +6,7 @@ Reading the folders needs neither systemctl nor a systemd that runs.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,11 @@ class State:
     def is_down(self) -> bool:
         """Whether nothing of it is up, or on its way up or down."""
         return self.active in ("inactive", "failed") and not self.job
+
+    @property
+    def is_crash(self) -> bool:
+        """Whether its main process has ended otherwise than one does that was asked to: systemd judges later."""
+        return self.active == "deactivating" and self.ended != 0 and self.status not in (0, signal.SIGTERM)
 
 
 def is_booted(paths: Paths) -> bool:

@@ -1,12 +1,11 @@
 """What the agent tells of a real keepalived that has ended."""
 
 from escadm.agent.drivers.keepalived import Keepalived
-from escadm.agent.inputs.looks import Looks
 from escadm.core.lifecycle import Event
 from escadm.core.types import Kind, Unit
 from escadm.paths import Paths
 from tests.unit.agent.test_keepalived import SPEC, Heard
-from tests.unit.agent.world import run, wait_for
+from tests.unit.agent.world import run, tools, wait_for
 
 
 def test_one_that_ends_is_quoted(paths: Paths) -> None:
@@ -16,7 +15,7 @@ def test_one_that_ends_is_quoted(paths: Paths) -> None:
         heard = Heard(paths)
         posted: list[tuple[Event, str]] = []
         unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
-        driver = Keepalived(unit, SPEC, lambda *word: posted.append(word), paths, Looks(scoped=False), feed=heard.feed)
+        driver = Keepalived(unit, lambda *word: posted.append(word), tools(paths, feed=heard.feed))
         driver.start()
         await wait_for(lambda: bool(posted))
         missing = f"Config files missing '{paths.keepalived_conf}'."

@@ -5,56 +5,50 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Collection
 
-from escadm.agent.drivers.driver import Acts, Post
-from escadm.agent.inputs.drbd_events import ReplicaFeed
-from escadm.core.drbd.state import Gate, Replica
-from escadm.core.lifecycle import Event
-from escadm.core.types import Unit
+from escadm.agent.drivers.acts import Acts
+from escadm.agent.drivers.driver import Asked, Inherited, Post, Tools
+from escadm.core.drbd.state import Gate
+from escadm.core.lifecycle import Event, Life
+from escadm.core.types import Unit, UnitState
 from escadm.errors import EscadmError, NotInstalled
 from escadm.log import get
-from escadm.system.drbd.commands import Refused, bring_up, demote, promote, read_replica, take_down
-from escadm.system.process import ProcessId
+from escadm.paths import Paths
+from escadm.system.drbd.commands import Refused, allow_syncs, bring_up, demote, promote, read_replica, take_down
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 1.0
 
 log = get(__name__)
 
-MayPromote = Callable[[Replica | None], tuple[Gate, str]]
 
-
-class Drbd:
+class Drbd(Asked):
     """The volume: up and connecting. It is reached without the peer; a boot never waits for that."""
 
-    leader: ProcessId | None = None
-    doubt = ""
+    takes_changes_up = True
 
-    def __init__(self, unit: Unit, post: Post, feed: ReplicaFeed, fence_peer: Path) -> None:
-        self._post = post
-        self._feed = feed
-        self._fence_peer = fence_peer
+    def __init__(self, unit: Unit, post: Post, tools: Tools) -> None:
+        super().__init__(unit, post, tools)
+        self._feed = tools.replicas
         self._acts = Acts(unit.name, self._tell)
+        self._runs = False
 
     def _tell(self, event: Event, reason: str) -> None:
         if event is Event.READY:
+            self._runs = True
             self._feed.look()  # the listener may not have begun yet
         self._post(event, reason)
 
     def start(self) -> None:
         self._acts.run(Event.READY, Event.EXITED, self._bring_up)
-        self.watch()
+        self._feed.open()
 
     def _bring_up(self) -> None:
-        if not os.access(self._fence_peer, os.X_OK):
-            raise NotInstalled(f"{self._fence_peer}, which DRBD asks when it has lost its peer, is not installed")
+        asked = self._paths.fence_peer
+        if not os.access(asked, os.X_OK):
+            raise NotInstalled(f"{asked}, which DRBD asks when it has lost its peer, is not installed")
         bring_up()
-
-    def watch(self) -> None:
-        """Listen to the volume, also to one that an earlier agent has brought up."""
-        self._feed.open()
 
     def terminate(self) -> None:
         self._feed.close()
@@ -62,25 +56,50 @@ class Drbd:
 
     kill = terminate
 
+    async def reload(self, written: Collection[str]) -> None:
+        if self._runs and str(self._paths.drbd_res) in written:
+            await asyncio.to_thread(bring_up)
 
-class Promotion:
+    def adopt(self, inherited: Inherited) -> Life:
+        if not inherited.is_written:
+            _begin_syncs()
+        self._feed.open()
+        life = super().adopt(inherited)
+        self._runs = life.state is UnitState.RUNNING
+        return life
+
+    @classmethod
+    def is_up(cls, unit: Unit, paths: Paths) -> bool | None:
+        return read_replica() is not None
+
+
+def _begin_syncs() -> None:
+    """A first installation leaves them held up."""
+    try:
+        allow_syncs()
+    except EscadmError as error:
+        log.warning("%s", error.message)
+
+
+class Promotion(Asked):
     """Being Primary. It is tried as soon as the gate is open, and again while DRBD only needs time.
 
     keepalived notices a dead peer before DRBD does: until its pings have failed, DRBD refuses a second Primary. An
     attempt makes it ping at once.
     """
 
-    leader: ProcessId | None = None
-
-    def __init__(self, unit: Unit, post: Post, feed: ReplicaFeed, gate: MayPromote) -> None:
-        self.doubt = ""
-        self._unit = unit
-        self._post = post
-        self._feed = feed
-        self._gate = gate
+    def __init__(self, unit: Unit, post: Post, tools: Tools) -> None:
+        super().__init__(unit, post, tools)
+        self._feed = tools.replicas
+        self._gate = tools.gate
+        self._doubt = ""
         self._leave = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
+
+    @property
+    def doubt(self) -> str:
+        return self._doubt
 
     def start(self) -> None:
         self._starting = asyncio.get_running_loop().create_task(self._start())
@@ -115,9 +134,9 @@ class Promotion:
                 self._feed.look()
                 self._post(Event.READY, "")
                 return True
-        if why != self.doubt:
+        if why != self._doubt:
             log.info("%s: %s", self._unit.name, why)
-        self.doubt = why
+        self._doubt = why
         return False
 
     def terminate(self) -> None:
@@ -137,3 +156,8 @@ class Promotion:
             return
         self._feed.look()
         self._post(Event.GONE, "")
+
+    @classmethod
+    def is_up(cls, unit: Unit, paths: Paths) -> bool | None:
+        replica = read_replica()
+        return replica is not None and replica.is_primary

@@ -1,31 +1,20 @@
-"""keepalived under supervision: its events in order, its fitness file, its process.
-
-keepalived proposes a role through its notify FIFO. We own the FIFO (it outlives keepalived and the agent, and what
-is written while nobody reads is kept), read it line by line, and let the newest word count, SETTLE seconds
-after the first that has not, and SETTLE_LOSS where it takes the role away: when somebody removes the VIP, keepalived
-says BACKUP and, some milliseconds later, MASTER again, and no service has to be stopped for that.
-"""
+"""keepalived as a unit: its process, its fitness file, what it says when it begins and when it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import re
 import select
 import signal
-import stat
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from escadm.agent.drivers.driver import Post
+from escadm.agent.drivers.driver import Inherited, Post, Tools
 from escadm.agent.drivers.process import Service, everyone
-from escadm.agent.drivers.stage import Stage
-from escadm.agent.inputs.looks import Looks
-from escadm.core.decide import Decision
-from escadm.core.lifecycle import Event
+from escadm.core.lifecycle import Event, Life
 from escadm.core.rules.word import WordAct
-from escadm.core.types import VRRP_INSTANCE, KeepalivedSpec, ProcessSpec, Unit, Vrrp
+from escadm.core.types import KeepalivedSpec, ProcessSpec, Spec, Unit, UnitState, Vrrp, spec_of
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
@@ -33,93 +22,18 @@ from escadm.render.keepalived import render_keepalived
 from escadm.system.files import write_atomically, write_in_place
 from escadm.system.keepalived import command, last_words
 from escadm.system.net import has_address
-from escadm.system.process import ProcessId, command_name, identify, is_alive, kill
+from escadm.system.process import command_name, identify, is_alive, kill
 from escadm.system.run import run
 from escadm.system.scope import is_launching
 from escadm.system.systemd import is_booted, state, stop
 
-SETTLE = 0.02
-SETTLE_LOSS = 0.05
 FIT = "0\n"
 UNFIT = "-254\n"
 LEAVES_WITHIN = 3.0
 FOREIGN = "keepalived.service"
 FOREIGN_LIMIT = 30.0
-REMARK = re.compile(r'INSTANCE "[^"]*" MASTER_RX_LOWER_PRI \d+')
-"""Said when two masters have met and this one stays; VRRP has settled that already."""
-LINE = re.compile(r'INSTANCE "(?P<name>[^"]*)" (?P<state>[A-Z]+)(?: \d+)?')
 
 log = get(__name__)
-
-
-class RoleFeed:
-    """The read end of ``vrrp_notify_fifo``; calls ``on_vrrp(state)`` for the newest state, once it has settled."""
-
-    def __init__(self, paths: Paths, on_vrrp: Callable[[Vrrp], None]) -> None:
-        self._path = paths.fifo
-        self._on_vrrp = on_vrrp
-        self._descriptor: int | None = None
-        self._rest = b""
-        self.newest = Vrrp.UNKNOWN
-        self._counts = Vrrp.UNKNOWN
-        self._due: asyncio.TimerHandle | None = None
-
-    def open(self) -> None:
-        """Make the FIFO where it is missing, and (re)open it where it is another one than the one we read."""
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
-                    return
-            self.close()
-        if not (self._path.exists() and stat.S_ISFIFO(self._path.stat().st_mode)):
-            self._path.unlink(missing_ok=True)
-            os.mkfifo(self._path, 0o600)
-        # Read and write: with a writer of its own the FIFO never comes to its end.
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._rest = b""
-        asyncio.get_running_loop().add_reader(self._descriptor, self.read)
-
-    def close(self) -> None:
-        """Hear nothing more."""
-        if self._descriptor is not None:
-            asyncio.get_running_loop().remove_reader(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def read(self) -> bool:
-        """Take all lines that are there; True if keepalived has said anything about our instance."""
-        heard = False
-        while self._descriptor is not None:
-            try:
-                data = os.read(self._descriptor, 65536)
-            except BlockingIOError:
-                return heard
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            for line in lines:
-                heard = self._take(line.decode(errors="replace")) or heard
-        return heard
-
-    def _take(self, line: str) -> bool:
-        match = LINE.fullmatch(line)
-        if match is None or match["name"] != VRRP_INSTANCE or match["state"] not in Vrrp.__members__:
-            if line and not REMARK.fullmatch(line):
-                log.warning("keepalived: not understood: %r", line[:200])
-            return False
-        log.info("keepalived says %s", match["state"])
-        self.say(Vrrp(match["state"]))
-        return True
-
-    def say(self, state: Vrrp) -> None:
-        """Let ``state`` be the newest word; it counts after SETTLE seconds, unless a newer one comes first."""
-        self.newest = state
-        if self._due is None:
-            lost = state is Vrrp.BACKUP and self._counts is Vrrp.MASTER
-            self._due = asyncio.get_running_loop().call_later(SETTLE_LOSS if lost else SETTLE, self._settled)
-
-    def _settled(self) -> None:
-        self._due = None
-        self._counts = self.newest
-        self._on_vrrp(self.newest)
 
 
 def write_fitness(paths: Paths, *, fit: bool) -> None:
@@ -132,27 +46,52 @@ def write_fitness(paths: Paths, *, fit: bool) -> None:
 
 
 class Keepalived(Service):
-    """The keepalived process; ready with its first word about the instance."""
+    """The keepalived process; ready with its first word about the instance.
 
-    def __init__(
-        self, unit: Unit, spec: KeepalivedSpec, post: Post, paths: Paths, looks: Looks, *, feed: RoleFeed
-    ) -> None:
-        super().__init__(unit, ProcessSpec(command(paths.keepalived_conf, paths)), self._filter, paths, looks)
-        self._keepalived = spec
-        self._feed = feed
+    Without a spec it is one that an earlier agent has started by a definition that is no more, and that has to go.
+    """
+
+    takes_changes_up = True
+
+    def __init__(self, unit: Unit, post: Post, tools: Tools) -> None:
+        super().__init__(unit, self._filter, tools)
+        self._keepalived = None if unit.spec is None else spec_of(unit, KeepalivedSpec)
+        self._feed = tools.feed
         self._tell = post
         self._ready = False
+
+    def _process(self) -> ProcessSpec:
+        return ProcessSpec(command(self._paths.keepalived_conf, self._paths))
 
     @property
     def doubt(self) -> str:
         return last_words(self.output())
 
     def start(self) -> None:
+        self._feed.speaker = self
         self._tasks.do(self._start())
 
-    def adopt(self, leader: ProcessId, *, ready: bool) -> None:
-        self._ready = ready
-        super().adopt(leader, ready=ready)
+    def adopt(self, inherited: Inherited) -> Life:
+        self._feed.speaker = self
+        self._ready = inherited.life.state is UnitState.RUNNING
+        life = super().adopt(inherited)
+        if self._keepalived is not None and self.leader is not None and is_alive(self.leader):
+            self._learn_word(self._keepalived)
+        return life
+
+    def _learn_word(self, spec: KeepalivedSpec) -> None:
+        """Its last word if it is still in the FIFO, else whether the VIP is here.
+
+        Without the VIP it is BACKUP or FAULT; SIGHUP makes keepalived say FAULT again if it is that.
+        """
+        self._feed.open()
+        if not self._feed.read():
+            is_here = has_address(spec.vip_interface, spec.vip)
+            self._feed.learn(Vrrp.MASTER if is_here else Vrrp.BACKUP)
+            if not is_here:
+                self._hang_up()
+        self.word()
+        log.info("keepalived runs already; this node is %s", self._feed.newest)
 
     def word(self) -> None:
         """keepalived has spoken: it is up."""
@@ -170,7 +109,11 @@ class Keepalived(Service):
         else:
             super().kill()
 
-    def reload(self) -> None:
+    async def reload(self, written: Collection[str]) -> None:
+        if str(self._paths.keepalived_conf) in written:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
         """SIGHUP: read keepalived.conf again, and say FAULT again where that is the state.
 
         It opens its FIFO anew, so it must be the one that we read. One that is not up yet will read the file anyway.
@@ -199,7 +142,7 @@ class Keepalived(Service):
                 log.warning("%s was not as escadm had written it: written anew", file.path)
         except EscadmError as error:
             log.warning("%s", error.message)
-        self.reload()
+        self._hang_up()
 
     def _filter(self, event: Event, reason: str) -> None:
         """Service says READY when the process lives; ours is ready with its first word."""
@@ -249,6 +192,8 @@ class Keepalived(Service):
     def _drop_vip(self) -> None:
         """A keepalived that was killed outright leaves the VIP behind; no process holds the role, so nor may we."""
         spec = self._keepalived
+        if spec is None:
+            return
         try:
             if has_address(spec.vip_interface, spec.vip):
                 prefix = spec.vip_prefix or spec.vip.max_prefixlen
@@ -256,6 +201,14 @@ class Keepalived(Service):
                 log.warning("keepalived is gone and had left the virtual address %s behind: removed", spec.vip)
         except EscadmError as error:
             log.warning("cannot remove the virtual address %s: %s", spec.vip, error.message)
+
+    @classmethod
+    def remembered(cls, unit: Unit) -> Mapping[str, str]:
+        return {}
+
+    @classmethod
+    def restored(cls, remembered: Mapping[str, str]) -> Spec | None:
+        return None
 
 
 def _wait_for_end(pid: int) -> None:
@@ -267,17 +220,3 @@ def _wait_for_end(pid: int) -> None:
         select.select([descriptor], [], [], LEAVES_WITHIN)
     finally:
         os.close(descriptor)
-
-
-def question(stage: Stage, decision: Decision) -> None:
-    """What was decided about a word of keepalived's that cannot be true."""
-    driver, spec = stage.drivers.get("keepalived"), decision.facts.plan.keepalived
-    if decision.word_act is not None and isinstance(driver, Keepalived) and spec is not None:
-        driver.question(decision.word_act, spec, decision.word_why)
-
-
-def reread(stage: Stage, paths: Paths, written: list[str]) -> None:
-    """Have keepalived read its file again, if that is among the ``written``."""
-    driver = stage.drivers.get("keepalived")
-    if isinstance(driver, Keepalived) and str(paths.keepalived_conf) in written:
-        driver.reload()

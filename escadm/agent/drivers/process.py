@@ -6,17 +6,17 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from escadm.agent.drivers.driver import Post
+from escadm.agent.drivers.driver import GOING, Driver, Inherited, Post, Tools
 from escadm.agent.drivers.probing import Probing, Tasks, mark_prefix
-from escadm.agent.inputs.looks import Looks
-from escadm.core.lifecycle import Event
-from escadm.core.types import Alive, Notify, ProcessSpec, Unit
+from escadm.core.lifecycle import Event, Life
+from escadm.core.types import Alive, Notify, ProcessSpec, Spec, Unit, UnitState, spec_of
 from escadm.errors import EscadmError
-from escadm.paths import Paths
+from escadm.log import get
 from escadm.system.notify import is_ready, open_listener
 from escadm.system.process import (
     ProcessId,
@@ -40,6 +40,8 @@ LAUNCH_LIMIT = 10.0
 with the agent, and an init that does not answer is a reason to give the role up, not to go on beside it.
 """
 
+log = get(__name__)
+
 Whom = Callable[[Processes, ProcessId], bool]
 
 
@@ -48,23 +50,20 @@ def everyone(_seen: Processes, _process: ProcessId) -> bool:
     return True
 
 
-class Service:
-    """One incarnation of a process unit; see Driver for the contract of its verbs.
+class Service(Driver):
+    """One incarnation of a process unit; see Driver for the contract.
 
     While the leader lives its pidfd is enough. What it leaves behind is found by a look at all processes, watched, and
     looked for again when the last of that has ended: it is gone when a look finds nothing.
     """
 
-    def __init__(self, unit: Unit, spec: ProcessSpec, post: Post, paths: Paths, looks: Looks) -> None:
-        self.leader: ProcessId | None = None
-        self._unit = unit
-        self._spec = spec
-        self._post = post
-        self._paths = paths
-        self._mark = mark_prefix(paths) + unit.name
+    def __init__(self, unit: Unit, post: Post, tools: Tools) -> None:
+        super().__init__(unit, post, tools)
+        self._spec = self._process()
+        self._mark = mark_prefix(self._paths) + unit.name
         self._tasks = Tasks(unit.name, post)
-        self._looks = looks
-        self._probing = Probing(unit, spec, post, paths, looks)
+        self._looks = tools.looks
+        self._probing = Probing(unit, self._spec, post, self._paths, self._looks)
         self._child: subprocess.Popen[bytes] | None = None
         self._watched: set[int] = set()  # pids, each with a pidfd in the loop
         self._stopping = False
@@ -78,12 +77,15 @@ class Service:
         self._scope: Scope | None = None
         self._launched = asyncio.Event()  # the process is the service itself
         self._unlaunched = ""  # why it never was
-        self._log = paths.log_directory / f"{unit.name}.log"
+        self._log = self._paths.log_directory / f"{unit.name}.log"
         self._said = 0  # bytes in the log before this incarnation
+
+    def _process(self) -> ProcessSpec:
+        """What is started."""
+        return spec_of(self._unit, ProcessSpec)
 
     @property
     def doubt(self) -> str:
-        """Why it is not ready yet."""
         return self._probing.doubt
 
     def output(self) -> str:
@@ -100,12 +102,23 @@ class Service:
         else:
             self._tasks.do(self._become_ready())
 
-    def adopt(self, leader: ProcessId, *, ready: bool) -> None:
-        """Take over a process that an earlier agent started; ``ready``: it counted as running already."""
+    def adopt(self, inherited: Inherited) -> Life:
+        life, leader = inherited.life, inherited.leader
+        if leader is None:  # it was about to be started, or was never more than that
+            return replace(life, state=UnitState.STOPPED, deadline=None)
         self.leader = leader
+        if life.state in GOING:
+            return self._end_soon(life)
         self._watch(leader)
         self._tasks.do(self._follow_launch())
+        ready = life.state is UnitState.RUNNING
         self._tasks.do(self._probing.keep_checking() if ready else self._become_ready())
+        log.info("%s: %s (pid %d)", self._unit.name, "adopted" if is_alive(leader) else "is gone", leader.pid)
+        return life
+
+    def gets_on(self, life: Life) -> bool:
+        """Its socket went with the agent to which it was to say that it is ready."""
+        return not (isinstance(self._unit.ready, Notify) and life.state is UnitState.STARTING)
 
     def terminate(self) -> None:
         self._quiet()
@@ -260,6 +273,14 @@ class Service:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
+
+    @classmethod
+    def remembered(cls, unit: Unit) -> Mapping[str, str]:
+        return {"stop_signal": spec_of(unit, ProcessSpec).stop_signal}
+
+    @classmethod
+    def restored(cls, remembered: Mapping[str, str]) -> Spec | None:
+        return ProcessSpec((), stop_signal=remembered["stop_signal"])
 
 
 def _size(file: Path) -> int:

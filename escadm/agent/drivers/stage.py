@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from escadm.agent.drivers.driver import Driver, Post
+from escadm.agent.drivers.registry import KINDS
 from escadm.core.lifecycle import Effect, Event, Life, Limits, transition
-from escadm.core.reconcile import Live
-from escadm.core.types import Kind, Plan, Step, Stop, Unit, UnitState
+from escadm.core.reconcile import UP, Live
+from escadm.core.types import Plan, Step, Stop, Unit, UnitState
 from escadm.log import get
 
 WHILE = 0.02
@@ -70,8 +71,6 @@ class Stage:
     def redefine(self, plan: Plan) -> None:
         """Let running units go on by the new plan, unless the change asks for a restart.
 
-        keepalived and DRBD take up theirs while they run.
-
         The failures of what has changed are forgotten: they were another definition's.
         """
         mended: list[str] = []
@@ -79,11 +78,17 @@ class Stage:
             planned = plan.units.get(name)
             if planned is None:
                 continue
-            if unit.same_process(planned) or planned.kind in (Kind.KEEPALIVED, Kind.DRBD):
+            if unit.same_process(planned) or KINDS[planned.kind].takes_changes_up:
                 self.units[name] = planned
             else:
                 mended.append(name)
         self.reset(mended)
+
+    async def reload(self, written: Collection[str]) -> None:
+        """Have what runs take up what has changed in the files ``written``; raises EscadmError where that fails."""
+        for name, driver in list(self.drivers.items()):
+            if self.lives[name].state in UP:
+                await driver.reload(written)
 
     def apply(self, name: str, event: Event, reason: str = "") -> None:
         """Feed one event to the unit, and have its driver do what the table says; the reason becomes one line."""

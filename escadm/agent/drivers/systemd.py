@@ -4,63 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from escadm.agent.drivers.driver import Post
+from escadm.agent.drivers.driver import GOING, Driver, Inherited, Post, Tools
 from escadm.agent.drivers.probing import Probing, Tasks, mark_prefix
-from escadm.agent.inputs.looks import Looks
-from escadm.core.lifecycle import KILL_TIMEOUT, Event
-from escadm.core.types import Alive, Notify, ProcessSpec, SystemdSpec, Unit
+from escadm.core.lifecycle import KILL_TIMEOUT, Event, Life
+from escadm.core.types import Alive, Notify, ProcessSpec, Spec, SystemdSpec, Unit, UnitState, spec_of
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system import systemd
-from escadm.system.process import ProcessId, identify, open_pidfd, outcome, spawn
+from escadm.system.process import ProcessId, identify, open_pidfd, spawn
 from escadm.system.scope import new_scope
 from escadm.system.systemd import State
+from escadm.system.systemd_words import why_not_up
 
 LOOK_AGAIN = 0.1
 WATCH_AGAIN = 1.0
 MARGIN = 5.0
 """Seconds by which systemctl is given longer than the unit has: the limit of the unit's life comes first."""
 
-RESULTS = {
-    "timeout": "took longer than its unit file allows",
-    "watchdog": "missed the watchdog of its unit file",
-    "oom-kill": "was killed for want of memory",
-    "protocol": "did not do what the Type= of its unit file asks for",
-    "resources": "lacks resources, says systemd",
-}
-LOADS = {
-    "not-found": "is not installed: systemd knows no unit {}",
-    "masked": "is masked: `systemctl unmask {}` lifts that",
-}
 NOT_UP = "ended as soon as it was started, or a condition of its unit file does not hold"
+NO_SYSTEMD = "is a systemd unit, and systemd does not run here: give it a command"
 STOPPED = "is not active any more: somebody else has stopped it, or it has ended by itself"
 
 log = get(__name__)
 
 
-class SystemdUnit:
-    """One incarnation of a systemd unit; see Driver for the contract of its verbs.
+class SystemdUnit(Driver):
+    """One incarnation of a systemd unit; see Driver for the contract.
 
     That it has ended is said by a ``systemctl start --wait``, and by its main process's end. The former is in a scope
     that systemd stops after the agent and before the unit: at shutdown the agent stops the unit, when its turn comes.
     """
 
-    def __init__(
-        self, unit: Unit, spec: SystemdSpec, post: Post, paths: Paths, looks: Looks, *, wake: Callable[[], None]
-    ) -> None:
-        self.leader: ProcessId | None = None
-        self._unit = unit
-        self._systemd = spec.unit
-        self._post = post
-        self._paths = paths
-        self._wake = wake  # it has another leader
-        self._probing = Probing(unit, ProcessSpec(()), post, paths, looks)
+    def __init__(self, unit: Unit, post: Post, tools: Tools) -> None:
+        super().__init__(unit, post, tools)
+        self._systemd = spec_of(unit, SystemdSpec).unit
+        self._wake = tools.wake  # it has another leader
+        self._probing = Probing(unit, ProcessSpec(()), post, self._paths, tools.looks)
         self._tasks = Tasks(unit.name, post)
         self._endings = Tasks(unit.name, post)
         self._starting: asyncio.Future[None] | None = None
@@ -70,7 +54,6 @@ class SystemdUnit:
 
     @property
     def doubt(self) -> str:
-        """Why it is not ready yet."""
         if self._starting is not None and not self._starting.done():
             return "systemd has not started it yet"
         return self._probing.doubt
@@ -80,9 +63,13 @@ class SystemdUnit:
     def start(self) -> None:
         self._tasks.do(self._start())
 
-    def adopt(self, *, ready: bool) -> None:
-        """Take over what an earlier agent started; ``ready``: it counted as running already."""
-        self._tasks.do(self._adopt(ready=ready))
+    def adopt(self, inherited: Inherited) -> Life:
+        """systemd is asked soon; what was being stopped is stopped again."""
+        life = inherited.life
+        if life.state in GOING:
+            return self._end_soon(life)
+        self._tasks.do(self._adopt(ready=life.state is UnitState.RUNNING))
+        return life
 
     def terminate(self) -> None:
         self._quiet()
@@ -115,7 +102,7 @@ class SystemdUnit:
             self._take(state)
             await self._become_ready()
         else:
-            self._post(Event.EXITED, self._why(state, trouble or NOT_UP))
+            self._post(Event.EXITED, why_not_up(self._systemd, state, trouble or NOT_UP))
 
     async def _adopt(self, *, ready: bool) -> None:
         state = await self._settled()
@@ -124,7 +111,7 @@ class SystemdUnit:
             log.info("%s: adopted (%s, pid %d)", self._unit.name, self._systemd, state.main_pid)
             await (self._probing.keep_checking() if ready else self._become_ready())
         else:
-            self._post(Event.EXITED, self._why(state, STOPPED))
+            self._post(Event.EXITED, why_not_up(self._systemd, state, STOPPED))
 
     def _take(self, state: State) -> None:
         """It is up: from now on it is watched."""
@@ -159,7 +146,7 @@ class SystemdUnit:
                 state = await self._settled()
             if not state.is_active or state.restarts > self._restarts:
                 again = "failed, and systemd has restarted it by itself"
-                self._post(Event.EXITED, self._why(state, again if state.is_active else STOPPED))
+                self._post(Event.EXITED, why_not_up(self._systemd, state, again if state.is_active else STOPPED))
                 return
             if self._lead(state):
                 log.warning("%s: somebody else has restarted %s", self._unit.name, self._systemd)
@@ -208,17 +195,6 @@ class SystemdUnit:
                 told = True
                 await asyncio.sleep(WATCH_AGAIN)
 
-    def _why(self, state: State, otherwise: str) -> str:
-        """Why it is not up, for people; ``otherwise`` where systemd does not know of any failure."""
-        if state.load in LOADS:
-            return LOADS[state.load].format(self._systemd)
-        if not state.is_active and state.result in RESULTS:
-            return RESULTS[state.result]
-        if not state.is_active and (state.result != "success" or _is_crash(state)):
-            code = state.status if state.ended == os.CLD_EXITED else -state.status
-            return outcome(code) if state.ended else "could not be started: a command of its unit file failed"
-        return otherwise
-
     # --- stopping ---
 
     async def _end(self, limit: float) -> None:
@@ -249,10 +225,36 @@ class SystemdUnit:
         self._probing.silence()
         self._tasks.cancel()
 
+    # --- the kind ---
 
-def _is_crash(state: State) -> bool:
-    """Whether its main process has ended otherwise than a process does that was asked to: systemd judges later."""
-    return state.active == "deactivating" and state.ended != 0 and state.status not in (0, signal.SIGTERM)
+    @classmethod
+    def unsupported(cls, unit: Unit, paths: Paths) -> str:
+        return "" if systemd.is_booted(paths) and unit.spec is not None else NO_SYSTEMD
+
+    @classmethod
+    def is_absent(cls, unit: Unit, paths: Paths) -> bool:
+        spec = spec_of(unit, SystemdSpec)
+        return not systemd.unit_exists(spec.unit, paths) or (spec.implied and not unit.mentioned)
+
+    @classmethod
+    def is_up(cls, unit: Unit, paths: Paths) -> bool | None:
+        """systemd may have started it at boot."""
+        if not systemd.is_booted(paths):
+            return None
+        return not systemd.state(spec_of(unit, SystemdSpec).unit).is_down
+
+    @classmethod
+    def log_place(cls, unit: Unit, paths: Paths) -> str:
+        return f"the journal: journalctl -u {spec_of(unit, SystemdSpec).unit}"
+
+    @classmethod
+    def remembered(cls, unit: Unit) -> Mapping[str, str]:
+        return {} if unit.spec is None else {"systemd_unit": spec_of(unit, SystemdSpec).unit}
+
+    @classmethod
+    def restored(cls, remembered: Mapping[str, str]) -> Spec | None:
+        name = remembered.get("systemd_unit")
+        return SystemdSpec(name) if name is not None else None
 
 
 async def _first_end(processes: Iterable[ProcessId]) -> None:

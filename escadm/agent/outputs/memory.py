@@ -13,33 +13,34 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
+from escadm.agent.drivers.registry import KINDS
 from escadm.core.lifecycle import Life
-from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, Spec, SystemdSpec, Unit, UnitState
+from escadm.core.types import Kind, Role, RoleChange, Unit, UnitState
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.alive import boot_id
 from escadm.system.files import OwnFile
 from escadm.system.process import ProcessId
 
+NEEDED = {"stop_signal": "SIGTERM"}
+"""An earlier version reads no unit without it."""
+
 log = get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class UnitMemory:
-    """A unit as the last agent left it."""
+    """A unit as the last agent left it. ``definition``: as much of it as its kind needs for a stop."""
 
     name: str
     kind: Kind
     fingerprint: str
     needs: tuple[str, ...]
-    stop_signal: str
     stop_timeout: float
     life: Life
     leader: ProcessId | None = None
     stale: bool = False
-    mount_point: str | None = None
-    device: str | None = None
-    systemd_unit: str | None = None
+    definition: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +82,9 @@ def _default(one: Field[Any]) -> object:
 
 def remember(unit: Unit, life: Life, leader: ProcessId | None, *, stale: bool) -> UnitMemory:
     """The unit in the form that is written down."""
-    signal = unit.spec.stop_signal if isinstance(unit.spec, ProcessSpec) else "SIGTERM"
-    mounted = unit.spec if isinstance(unit.spec, FilesystemSpec) else FilesystemSpec("")
+    definition = {**NEEDED, **KINDS[unit.kind].remembered(unit)}
     return UnitMemory(
-        unit.name,
-        unit.kind,
-        fingerprint(unit),
-        unit.needs,
-        signal,
-        unit.stop_timeout,
-        life,
-        leader,
-        stale,
-        mounted.mount_point or None,
-        mounted.device,
-        unit.spec.unit if isinstance(unit.spec, SystemdSpec) else None,
+        unit.name, unit.kind, fingerprint(unit), unit.needs, unit.stop_timeout, life, leader, stale, definition
     )
 
 
@@ -106,12 +95,7 @@ def restore_unit(memory: UnitMemory, planned: Unit | None) -> tuple[Unit, bool]:
     """
     if planned is not None and fingerprint(planned) == memory.fingerprint:
         return planned, memory.stale
-    has_process = memory.kind in (Kind.PROCESS, Kind.KEEPALIVED)
-    spec: Spec | None = ProcessSpec((), stop_signal=memory.stop_signal) if has_process else None
-    if memory.mount_point is not None:
-        spec = FilesystemSpec(memory.mount_point, memory.device)
-    if memory.systemd_unit is not None:
-        spec = SystemdSpec(memory.systemd_unit)
+    spec = KINDS[memory.kind].restored(memory.definition)
     return Unit(memory.name, memory.kind, memory.needs, spec, stop_timeout=memory.stop_timeout), True
 
 
@@ -147,7 +131,14 @@ class Notes:
 
     def _word(self, name: str, unit: UnitMemory) -> tuple[UnitMemory, str]:
         known = self._words.get(name)
-        return known if known is not None and known[0] is unit else (unit, json.dumps(_plain(unit), default=_plain))
+        return known if known is not None and known[0] is unit else (unit, json.dumps(_flat(unit), default=_plain))
+
+
+def _flat(unit: UnitMemory) -> dict[str, object]:
+    """It as its fields, and beside them those of its definition."""
+    plain = _plain(unit)
+    del plain["definition"]
+    return {**unit.definition, **plain}
 
 
 def _plain(value: UnitMemory | Life | ProcessId) -> dict[str, object]:
@@ -182,8 +173,10 @@ def load(paths: Paths) -> Memory:
 def _unit(data: dict[str, Any]) -> UnitMemory:
     life = Life(**{**_known(Life, data["life"]), "state": UnitState(data["life"]["state"])})
     leader = ProcessId(**_known(ProcessId, data["leader"])) if data["leader"] else None
+    known = _known(UnitMemory, data)
+    definition = {name: value for name, value in data.items() if name not in known and isinstance(value, str)}
     typed = {"kind": Kind(data["kind"]), "needs": tuple(data["needs"]), "life": life, "leader": leader}
-    return UnitMemory(**{**_known(UnitMemory, data), **typed})
+    return UnitMemory(**{**known, **typed, "definition": {**NEEDED, **definition}})
 
 
 def _known(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:

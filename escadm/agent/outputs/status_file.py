@@ -10,12 +10,10 @@ from escadm.core.drbd.evidence import Replication
 from escadm.core.health import Facts, describe_unit, missed, volume
 from escadm.core.reason import Reason
 from escadm.core.snapshot import encode
-from escadm.core.types import Health, Kind, ResourceStatus, RoleChange, Snapshot, Verdict
+from escadm.core.types import Health, ResourceStatus, RoleChange, Snapshot, Verdict
 from escadm.paths import Paths
 from escadm.system.alive import identity
 from escadm.system.files import OwnFile
-
-HIDDEN = (Kind.CONDITION, Kind.PROMOTION)
 
 
 def picture(
@@ -31,7 +29,7 @@ def picture(
     resources = []
     unheeded = facts.intent.absent - missed(facts)
     for name, unit in facts.plan.units.items():
-        if unit.kind in HIDDEN or name in unheeded:
+        if unit.kind.is_implied or name in unheeded:
             continue
         state, detail = describe_unit(facts, unit)
         restarts = facts.life(name).restarts

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from difflib import get_close_matches
 
 from escadm.actions.reload import Prepared, commit, prepare
-from escadm.agent.drivers.keepalived import reread
 from escadm.agent.node import Node
 from escadm.agent.requests.fence_peer import ask_for_peer
 from escadm.agent.requests.waiting import Overtaken, Patience, needs_of
@@ -24,9 +23,8 @@ from escadm.core.reconcile import DOWN, WAITING, counted_needs
 from escadm.core.role import master_units, why_not_take_over
 from escadm.core.rules.data import peer_lacks
 from escadm.core.rules.role import ELECTION
-from escadm.core.types import Change, ChangeClass, Kind, Role, UnitState, Vrrp
+from escadm.core.types import Change, ChangeClass, Role, UnitState, Vrrp
 from escadm.errors import Failed, Usage
-from escadm.system.drbd.commands import bring_up
 from escadm.system.host import Host
 from escadm.system.net import host_facts
 
@@ -162,7 +160,7 @@ class Verbs:
             if unit is None:
                 close = get_close_matches(name, self._node.plan.units, 1)
                 raise Usage(f"there is no resource {name}", f"did you mean {close[0]}?" if close else "")
-            if unit.kind in (Kind.CONDITION, Kind.PROMOTION):
+            if unit.kind.is_implied:
                 raise Usage(f"{name} is a state, not a resource", "to move the role: escadm switchover")
 
     # --- reload ---
@@ -185,9 +183,7 @@ class Verbs:
         if _of(changes, ChangeClass.RESTART) and not node.lacks:
             return "reloaded; what was changed takes effect with: escadm restart"
         node.take_plan(prepared.plan)
-        reread(node.stage, node.paths, written)
-        if str(node.paths.drbd_res) in written and node.state("drbd") is UnitState.RUNNING:
-            await asyncio.to_thread(bring_up)
+        await node.stage.reload(written)
         if node.active:
             await self._patience.come_up(frozenset(node.plan.units))
         return "reloaded" if changes or written else "reloaded: nothing has changed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
+from escadm.agent.drivers.registry import KINDS
 from escadm.agent.node import Node
 from escadm.core.graph import above, below
 from escadm.core.health import describe_unit
@@ -12,7 +13,7 @@ from escadm.core.lifecycle import Life
 from escadm.core.reconcile import WAITING
 from escadm.core.role import master_units
 from escadm.core.rules.role import ELECTION
-from escadm.core.types import Kind, Plan, Role, SystemdSpec, UnitState, Vrrp
+from escadm.core.types import Kind, Plan, Role, UnitState, Vrrp
 from escadm.errors import Failed
 
 
@@ -83,10 +84,8 @@ class Patience:
             raise Overtaken("start")
         for name, reason in failures.items():
             if node.state(name) is not UnitState.RUNNING:
-                spec = node.stage.units[name].spec
-                place = f"{node.paths.log_directory / name}.log"
-                if isinstance(spec, SystemdSpec):
-                    place = f"the journal: journalctl -u {spec.unit}"
+                unit = node.stage.units[name]
+                place = KINDS[unit.kind].log_place(unit, node.paths)
                 raise Failed(f"{name} {reason}", f"its output is in {place}")
 
     def _is_tried(self, scope: frozenset[str]) -> bool:

@@ -168,6 +168,7 @@ def test_service_that_was_to_notify_starts_anew(past: Past) -> None:
     async def work() -> None:
         leader = past.running(notifying, UnitState.STARTING)
         async with successor(past, plan(notifying)) as node:
+            assert node.stage.stale == {"pgsql"}
             await wait_for(lambda: not is_alive(leader))
             await wait_for(lambda: leader_of(node) not in (None, leader))
 
@@ -362,6 +363,8 @@ def test_keepalived_is_up_without_another_word(past: Past, known: bool) -> None:
             await settled(node)
             assert (node.vrrp, node.role) == (Vrrp.BACKUP, Role.BACKUP)
             assert leader_of(node, "keepalived") == leader
+            driver: object = node.stage.drivers["keepalived"]
+            assert node.feed.speaker is driver
             assert past.paths.role.read_text() == "BACKUP\n"
 
     run(work())
@@ -387,6 +390,36 @@ def test_word_that_came_while_nobody_listened_counts(past: Past) -> None:
     os.close(keepalived)
 
 
+@pytest.mark.parametrize("planned", [True, False])
+def test_keepalived_of_another_definition_has_to_go(past: Past, monkeypatch: pytest.MonkeyPatch, planned: bool) -> None:
+    """Killed only when it has not followed: it removes the VIP and says goodbye. What it was says nothing now."""
+    monkeypatch.setattr("escadm.agent.drivers.keepalived.command", lambda *_: ("sleep", "601"))
+    before = Unit("keepalived", Kind.KEEPALIVED, spec=VRRP)
+    after = replace(before, spec=replace(VRRP, virtual_router_id=52))
+
+    async def work() -> None:
+        leader = past.process(unit("keepalived", "sleep", "600"))
+        past.of(before, Life(UnitState.KILLING), leader)
+        async with successor(past, plan(after) if planned else plan()) as node:
+            assert (node.vrrp, node.state("keepalived")) == (Vrrp.UNKNOWN, UnitState.KILLING)
+            await wait_for(lambda: past.children[0].poll() == -15)
+            await wait_for(lambda: leader_of(node, "keepalived") != leader or not planned)
+            await wait_for(lambda: node.state("keepalived") is (UnitState.STARTING if planned else UnitState.STOPPED))
+
+    run(work())
+
+
+def test_a_process_that_says_it_is_the_role_is_ended(past: Past) -> None:
+    """Its mark is anybody's to set."""
+
+    async def work() -> None:
+        liar = past.process(unit("keepalived:master"))
+        async with successor(past, plan(*VOLUME[1:2]), Memory()):
+            await wait_for(lambda: not is_alive(liar))
+
+    run(work())
+
+
 VOLUME = (
     Unit("drbd", Kind.DRBD),
     Unit("keepalived:master", Kind.CONDITION),
@@ -402,13 +435,12 @@ class Kernel:
         self.listeners: list[subprocess.Popen[bytes]] = []
         self.replica = replica
         self.allowed = 0
-        monkeypatch.setattr("escadm.agent.adopt.read_replica", self.look)
         monkeypatch.setattr("escadm.agent.inputs.drbd_events.read_replica", self.look)
         monkeypatch.setattr("escadm.agent.drivers.drbd.read_replica", self.look)
         monkeypatch.setattr("escadm.agent.inputs.drbd_events.open_events", self.events)
         for name in ("bring_up", "take_down", "promote", "demote"):
             monkeypatch.setattr(f"escadm.agent.drivers.drbd.{name}", lambda n=name: self.done.append(n))
-        monkeypatch.setattr("escadm.agent.adopt.allow_syncs", self.allow_syncs)
+        monkeypatch.setattr("escadm.agent.drivers.drbd.allow_syncs", self.allow_syncs)
 
     def look(self) -> Replica | None:
         if isinstance(self.replica, Exception):

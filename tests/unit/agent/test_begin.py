@@ -13,7 +13,7 @@ from escadm.actions.reload import prepare
 from escadm.agent import begin as module
 from escadm.agent.begin import MISFIT, REFUSED, Begun, Completion, begin
 from escadm.core.types import HostFacts
-from escadm.errors import InvalidConfig
+from escadm.errors import Failed, InvalidConfig
 from escadm.paths import Paths
 from escadm.system.host import Host
 from tests.unit.agent.world import node_of, run, wait_for
@@ -83,6 +83,12 @@ def test_a_mistake_in_the_file_ends_the_agent(paths: Paths, machine: Machine, te
 def test_the_node_goes_on_when_the_machine_has_it(
     paths: Paths, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[list[str]] = []
+
+    async def reload(written: list[str]) -> None:
+        told.append(written)
+        raise Failed("drbdadm: no")  # which keeps nobody from going on
+
     async def story() -> None:
         begun = begin(paths, Host())
         idle = replace(begun.plan, units={})
@@ -97,7 +103,9 @@ def test_the_node_goes_on_when_the_machine_has_it(
             paths.config.write_text(CONFIG)
             machine.facts = WHOLE
             completion.look()
+            monkeypatch.setattr(node.stage, "reload", reload)
             await asyncio.wait_for(task, 20)
+            assert told == [[str(paths.keepalived_conf)]]
             assert node.lacks == ()
             assert written(paths)
 

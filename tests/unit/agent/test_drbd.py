@@ -6,20 +6,22 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from escadm.agent.drivers import drbd
 from escadm.agent.drivers.drbd import Drbd, Promotion
+from escadm.agent.drivers.driver import Inherited, Tools
 from escadm.agent.inputs import drbd_events
 from escadm.agent.inputs.drbd_events import ReplicaFeed
-from escadm.core.drbd.state import Replica, may_promote
-from escadm.core.lifecycle import Event
-from escadm.core.types import Kind, Unit
+from escadm.core.drbd.state import Replica
+from escadm.core.lifecycle import Event, Life
+from escadm.core.types import Kind, Unit, UnitState
 from escadm.errors import Failed
+from escadm.paths import Paths
 from escadm.system.drbd.commands import Refused
-from tests.unit.agent.world import Events, run, wait_for
+from tests.unit.agent.world import Events, run, tools, wait_for
 
 FINE = Replica("Secondary", "Connected", "Secondary", "UpToDate", "UpToDate", "Established", 0, 1 << 20)
 ALONE = Replica("Secondary", "Connecting", "Unknown", "UpToDate", "DUnknown", "Off", 0, 1 << 20)
@@ -32,8 +34,9 @@ BELIEVES = "cannot become Primary: the peer is Primary, or DRBD has not noticed 
 class World(Events):
     """DRBD as the test wants it: ``state`` is read, ``answers`` of a verb are raised in turn, the last for ever."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
         super().__init__()
+        self.paths = paths
         self.state: Replica | Exception | None = FINE
         self.answers: dict[str, list[Exception | None]] = {}
         self.told: list[str] = []
@@ -73,15 +76,20 @@ class World(Events):
         self.posts.append((event, reason))
 
     def volume(self) -> Drbd:
-        return Drbd(VOLUME, self.post, self.feed(), Path("/bin/true"))
+        return Drbd(VOLUME, self.post, self.tools())
 
     def promotion(self) -> Promotion:
-        return Promotion(MASTER, self.post, self.feed(), may_promote)
+        return Promotion(MASTER, self.post, self.tools())
+
+    def tools(self) -> Tools:
+        self.paths.fence_peer.parent.mkdir(parents=True, exist_ok=True)
+        self.paths.fence_peer.touch(0o755)
+        return tools(self.paths, replicas=self.feed())
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    made = World(monkeypatch)
+def world(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> Iterator[World]:
+    made = World(monkeypatch, paths)
     yield made
     for each in made.listeners:
         each.wait(10)  # a listener that was left behind would go on for minutes
@@ -133,13 +141,49 @@ def test_a_volume_that_does_not_come_up_or_go_down_says_why(world: World) -> Non
     run(work())
 
 
+def test_it_takes_up_its_file_while_it_runs(world: World) -> None:
+    async def work() -> None:
+        world.script = "exec sleep 600"
+        volume, file = world.volume(), str(world.paths.drbd_res)
+        world.held["bring_up"] = threading.Event()
+        volume.start()
+        await volume.reload([file])
+        world.held.pop("bring_up").set()
+        await wait_for(lambda: (Event.READY, "") in world.posts)
+        await volume.reload(["/etc/keepalived/keepalived.conf"])
+        assert world.told == ["bring_up"]
+        world.answers["bring_up"] = [Failed("drbdadm: no")]
+        with pytest.raises(Failed, match="drbdadm: no"):
+            await volume.reload([file])
+        assert world.told == ["bring_up"] * 2
+        volume.terminate()
+        await wait_for(lambda: (Event.GONE, "") in world.posts)
+
+    run(work())
+
+
+@pytest.mark.parametrize("state", [FINE, None])
+def test_one_that_was_adopted_takes_up_its_file_if_it_is_up(world: World, state: Replica | None) -> None:
+    async def work() -> None:
+        world.script = "exec sleep 600"
+        world.state = state
+        volume = world.volume()
+        volume.adopt(Inherited(Life(UnitState.RUNNING)))
+        await volume.reload([str(world.paths.drbd_res)])
+        assert world.told == ([] if state is None else ["bring_up"])
+        volume.terminate()
+        await wait_for(lambda: (Event.GONE, "") in world.posts)
+
+    run(work())
+
+
 # --- the promotion ---
 
 
 def test_a_promotion_at_once(world: World) -> None:
     async def work() -> None:
         feed = world.feed()
-        unit = Promotion(MASTER, world.post, feed, may_promote)
+        unit = Promotion(MASTER, world.post, replace(world.tools(), replicas=feed))
         world.script = "exec sleep 600"
         feed.open()
         await wait_for(lambda: world.seen == [FINE])

@@ -12,15 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from escadm.agent.drivers import keepalived
-from escadm.agent.drivers.keepalived import Keepalived, RoleFeed, write_fitness
-from escadm.agent.inputs.looks import Looks
-from escadm.core.lifecycle import Event
-from escadm.core.types import KeepalivedSpec, Kind, Unit, Vrrp
+from escadm.agent.drivers.driver import Inherited
+from escadm.agent.drivers.keepalived import Keepalived, write_fitness
+from escadm.agent.drivers.process import Service
+from escadm.agent.inputs import vrrp_fifo
+from escadm.agent.inputs.vrrp_fifo import RoleFeed
+from escadm.core.lifecycle import Event, Life
+from escadm.core.rules.word import WordAct
+from escadm.core.types import KeepalivedSpec, Kind, Unit, UnitState, Vrrp
 from escadm.errors import EscadmError
 from escadm.paths import Paths
 from escadm.system.process import command_name, identify
-from tests.unit.agent.world import descriptors, run, wait_for
+from tests.unit.agent.world import descriptors, run, tools, wait_for
 
 SPEC = KeepalivedSpec(ip_address("192.0.2.1"), "lo", "lo", 51)
 
@@ -66,8 +69,8 @@ def test_the_loss_of_the_role_counts_later_than_anything_else(paths: Paths) -> N
                 if state is not Vrrp.BACKUP:
                     due.pop()()
         assert heard.words == [Vrrp.MASTER, Vrrp.MASTER], "no BACKUP counts"
-        assert delays == [keepalived.SETTLE, keepalived.SETTLE_LOSS]
-        assert keepalived.SETTLE_LOSS >= 0.05 > keepalived.SETTLE
+        assert delays == [vrrp_fifo.SETTLE, vrrp_fifo.SETTLE_LOSS]
+        assert vrrp_fifo.SETTLE_LOSS >= 0.05 > vrrp_fifo.SETTLE
         heard.close()
 
     run(work())
@@ -120,7 +123,7 @@ def test_of_several_at_once_the_newest_counts(paths: Paths) -> None:
 
 
 def test_word_that_is_taken_back_at_once_never_counts(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keepalived, "SETTLE_LOSS", LONG)
+    monkeypatch.setattr(vrrp_fifo, "SETTLE_LOSS", LONG)
 
     async def work() -> None:
         heard = Heard(paths)
@@ -306,7 +309,7 @@ def test_fitness_on_a_disk_that_refuses(paths: Paths) -> None:
 
 
 class Stand:
-    """A Keepalived that has adopted a process which only sleeps."""
+    """A Keepalived with a process that only sleeps, and that has not spoken yet."""
 
     def __init__(self, paths: Paths, heard: Heard) -> None:
         self.posted: list[tuple[Event, str]] = []
@@ -315,11 +318,10 @@ class Stand:
             assert self.process.poll() is None
         leader = identify(self.process.pid)
         assert leader is not None
-        unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
-        self.driver = Keepalived(
-            unit, SPEC, lambda *word: self.posted.append(word), paths, Looks(scoped=False), feed=heard.feed
-        )
-        self.driver.adopt(leader, ready=False)
+        self.unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
+        self.driver = Keepalived(self.unit, lambda *word: self.posted.append(word), tools(paths, feed=heard.feed))
+        heard.feed.speaker = self.driver
+        Service.adopt(self.driver, Inherited(Life(UnitState.STARTING), leader))  # nothing is made of what there is
 
     def await_death(self) -> None:
         """Until it has ended, whether or not anybody has noticed."""
@@ -364,6 +366,77 @@ def test_first_word_makes_it_ready_once(paths: Paths) -> None:
     run(work())
 
 
+def test_it_hears_that_its_word_counts(paths: Paths) -> None:
+    async def work() -> None:
+        heard = Heard(paths)
+        stand = Stand(paths, heard)
+        for state in (Vrrp.STOP, Vrrp.BACKUP):
+            heard.write(word(state))
+            await wait_for(partial(heard.ends_with, state))
+            assert stand.posted == ([] if state is Vrrp.STOP else [(Event.READY, "")])
+        stand.driver.kill()
+        await wait_for(lambda: (Event.GONE, "") in stand.posted)
+        stand.process.wait()
+        heard.close()
+
+    run(work())
+
+
+def test_one_that_was_adopted_speaks_and_is_as_ready_as_it_was(paths: Paths) -> None:
+    async def work() -> None:
+        heard = Heard(paths)
+        stand = Stand(paths, heard)
+        driver = Keepalived(stand.unit, lambda *word: stand.posted.append(word), tools(paths, feed=heard.feed))
+        for state, posted in ((UnitState.RUNNING, []), (UnitState.STARTING, [(Event.READY, "")])):
+            driver.adopt(Inherited(Life(state), stand.driver.leader))
+            assert stand.posted == posted
+        assert heard.feed.speaker is driver
+        assert (heard.feed.newest, heard.words) == (Vrrp.BACKUP, [])
+        for each in (driver, stand.driver):
+            each.kill()
+            await wait_for(lambda: (Event.GONE, "") in stand.posted)
+            stand.posted.clear()
+        stand.process.wait()
+        heard.close()
+
+    run(work())
+
+
+def test_one_that_is_started_is_who_speaks_and_is_questioned(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[WordAct, str]] = []
+
+    async def nothing(_: Keepalived) -> None:
+        pass
+
+    monkeypatch.setattr(Keepalived, "_start", nothing)
+    monkeypatch.setattr(Keepalived, "question", lambda _, act, __, why: asked.append((act, why)))
+
+    async def work() -> None:
+        feed = RoleFeed(paths, lambda _: None)
+        feed.question(WordAct.ASK, SPEC, "nobody speaks")
+        driver = Keepalived(Unit("keepalived", Kind.KEEPALIVED, spec=SPEC), lambda *_: None, tools(paths, feed=feed))
+        driver.start()
+        assert feed.speaker is driver
+        feed.question(WordAct.ASK, SPEC, "it cannot be")
+
+    run(work())
+    assert asked == [(WordAct.ASK, "it cannot be")]
+
+
+def test_only_its_own_file_is_read_again(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Keepalived, "_hang_up", lambda _: told.append("hang up"))
+
+    async def work() -> None:
+        driver = Keepalived(Unit("keepalived", Kind.KEEPALIVED, spec=SPEC), lambda *_: None, tools(paths))
+        await driver.reload([str(paths.drbd_res)])
+        assert told == []
+        await driver.reload([str(paths.drbd_res), str(paths.keepalived_conf)])
+        assert told == ["hang up"]
+
+    run(work())
+
+
 def test_asked_to_kill_it_first_asks_it_to_leave(paths: Paths) -> None:
     async def work() -> None:
         heard = Heard(paths)
@@ -381,7 +454,7 @@ def test_reload_reads_the_fifo_that_keepalived_will_open(paths: Paths) -> None:
         heard = Heard(paths)
         stand = Stand(paths, heard)
         paths.fifo.unlink()
-        stand.driver.reload()
+        await stand.driver.reload([str(paths.keepalived_conf)])
         with paths.fifo.open("w") as keepalived:
             keepalived.write(word("MASTER"))
         await wait_for(lambda: Vrrp.MASTER in heard.words)
@@ -402,7 +475,7 @@ def test_one_that_is_killed_or_told_to_end_is_not_quoted(paths: Paths, killed_by
     async def work() -> None:
         heard = Heard(paths)
         unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
-        driver = Keepalived(unit, SPEC, lambda *_: None, paths, Looks(scoped=False), feed=heard.feed)
+        driver = Keepalived(unit, lambda *_: None, tools(paths, feed=heard.feed))
         assert driver._why_it_ended(-9 if killed_by_us else 0) == (
             "was killed by SIGKILL" if killed_by_us else "exited with code 0"
         )
@@ -425,7 +498,7 @@ def test_foreign_keepalived_is_sent_away_and_pid_files_are_cleared(
         paths.keepalived_pid.write_text(f"{other.pid}\n")
         paths.vrrp_pid.write_text(f"{innocent.pid}\n")
         unit = Unit("keepalived", Kind.KEEPALIVED, spec=SPEC)
-        driver = Keepalived(unit, SPEC, lambda *_: None, paths, Looks(scoped=False), feed=heard.feed)
+        driver = Keepalived(unit, lambda *_: None, tools(paths, feed=heard.feed))
         await asyncio.to_thread(driver._clear_the_way)
         assert other.wait() == -9
         assert innocent.poll() is None

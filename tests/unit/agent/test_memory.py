@@ -62,6 +62,29 @@ def test_what_a_later_version_has_written_down_besides_is_passed_over(paths: Pat
     assert load(paths) == memory
 
 
+def test_what_an_earlier_version_has_written_down_is_read_and_reads_what_this_one_has(paths: Paths) -> None:
+    """It has every field in each unit, empty or not, and reads no unit without a stop signal."""
+    mount = Unit("filesystem", Kind.FILESYSTEM, spec=FilesystemSpec("/db", "/dev/drbd1"))
+    web = Unit("web", Kind.UNIT, spec=SystemdSpec("web.service"))
+    group = Unit("esc_service", Kind.GROUP)
+    memory = memory_of(*(remember(unit, Life(), None, stale=False) for unit in (UNIT, mount, web, group)))
+    Notes(paths).save(memory)
+    document = json.loads(paths.state.read_text())
+    assert {name: unit["stop_signal"] for name, unit in document["units"].items()} == {
+        "pgsql": "SIGINT",
+        "filesystem": "SIGTERM",
+        "web": "SIGTERM",
+        "esc_service": "SIGTERM",
+    }
+    told = ("mount_point", "device", "systemd_unit")
+    assert [document["units"]["filesystem"].get(each) for each in told] == ["/db", "/dev/drbd1", None]
+    assert [document["units"]["web"].get(each) for each in told] == [None, None, "web.service"]
+    for unit in document["units"].values():
+        unit |= {each: unit.get(each) for each in told}
+    paths.state.write_text(json.dumps(document))
+    assert load(paths) == memory
+
+
 def test_file_is_for_root_alone_and_without_secrets(paths: Paths) -> None:
     Notes(paths).save(memory_of(remember(UNIT, Life(), LEADER, stale=False)))
     assert paths.state.stat().st_mode & 0o777 == 0o600

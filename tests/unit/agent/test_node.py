@@ -21,6 +21,7 @@ from escadm.agent.outputs.memory import Memory, load
 from escadm.core.lifecycle import Event
 from escadm.core.role import Peer
 from escadm.core.rules.trouble import failing
+from escadm.core.rules.word import WordAct
 from escadm.core.types import KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
 from escadm.paths import Paths
 from tests.unit.agent.world import (
@@ -322,6 +323,28 @@ class Stubs:
         answers = self.answers.get(unit.name, OBEDIENT)
         self.made[unit.name] = Scripted(post, answers, self.told.setdefault(unit.name, []))
         return self.made[unit.name]
+
+
+def test_a_word_that_cannot_be_true_is_questioned(paths: Paths) -> None:
+    class Speaker:
+        def __init__(self) -> None:
+            self.heard: list[object] = []
+
+        def word(self) -> None:
+            self.heard.append("word")
+
+        def question(self, act: WordAct, spec: KeepalivedSpec, why: str) -> None:
+            self.heard.append((act, spec, why))
+
+    async def work() -> None:
+        node = ScriptedNode(paths, pair(), Stubs())
+        node.feed.speaker = speaker = Speaker()
+        node._carry_out(replace(node.decision, word_act=WordAct.ASK, word_why="the VIP is not here"))
+        assert speaker.heard == [(WordAct.ASK, VRRP, "the VIP is not here")]
+        await node.stop_for_good()
+        node.end()
+
+    run(work())
 
 
 def test_role_follows_keepalived_and_is_reached_before_it_is_told(paths: Paths) -> None:

@@ -6,14 +6,14 @@ from ipaddress import ip_address
 
 import pytest
 
-from escadm.agent.drivers.keepalived import Keepalived, RoleFeed
-from escadm.agent.inputs.looks import Looks
+from escadm.agent.drivers.keepalived import Keepalived
+from escadm.agent.inputs.vrrp_fifo import RoleFeed
 from escadm.core.environment_file import updated
 from escadm.core.lifecycle import Event
 from escadm.core.types import Exec, KeepalivedSpec, Kind, Probe, ProcessSpec, Unit
 from escadm.paths import Paths
 from tests.unit.agent.test_service import playing
-from tests.unit.agent.world import QUICK, run, unit, wait_for
+from tests.unit.agent.world import QUICK, run, tools, unit, wait_for
 
 VALUE = "a\"b'c$d `e`\\f\ng=€"
 
@@ -128,7 +128,7 @@ def test_keepalived_gets_none(paths: Paths) -> None:
     async def work() -> None:
         feed = RoleFeed(paths, lambda _: None)
         unit = Unit("keepalived", Kind.KEEPALIVED, spec=spec)
-        driver = Keepalived(unit, spec, lambda event, _: posted.append(event), paths, Looks(scoped=False), feed=feed)
+        driver = Keepalived(unit, lambda event, _: posted.append(event), tools(paths, feed=feed))
         driver._spec = replace(driver._spec, argv=("sh", "-c", f"cd {paths.root}; env -0 >new; mv new env"))
         driver.start()
         assert "ESC_X" not in await environment(paths)

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
+from escadm.agent.drivers.driver import Inherited
 from escadm.agent.drivers.probing import mark_prefix
 from escadm.agent.drivers.process import MOST_WATCHED, Service
-from escadm.agent.inputs.looks import Looks
-from escadm.core.lifecycle import Event
-from escadm.core.types import Alive, Check, Exec, Http, Notify, ProcessSpec, Tcp, Unit
+from escadm.core.lifecycle import Event, Life
+from escadm.core.types import Alive, Check, Exec, Http, Notify, ProcessSpec, Tcp, Unit, UnitState
 from escadm.paths import Paths
 from escadm.system.process import ProcessId, is_alive
 from escadm.system.processes import look
-from tests.unit.agent.world import descriptors, python, run, unit, wait_for
+from tests.unit.agent.world import descriptors, python, run, tools, unit, wait_for
 
 READY, GONE = (Event.READY, ""), (Event.GONE, "")
 FILE_AT = 'import os, time\nopen(f"{os.environ[\'AT\']}/{%r}", "w").write(str(os.getpid()))\n'
@@ -37,7 +37,7 @@ class Player:
         spec = planned.spec
         assert isinstance(spec, ProcessSpec)
         spec = replace(spec, environment=(*spec.environment, ("AT", str(paths.root))))
-        self.driver = Service(planned, spec, self._post, paths, Looks(scoped=paths.is_host))
+        self.driver = Service(replace(planned, spec=spec), self._post, tools(paths))
         self.mark = mark_prefix(paths) + planned.name
 
     def _post(self, event: Event, reason: str) -> None:
@@ -516,6 +516,10 @@ def test_many_processes_may_end_in_peace(paths: Paths) -> None:
 # --- adoption ----------------------------------------------------------------------------------------------------
 
 
+def inherited(leader: ProcessId, state: UnitState = UnitState.RUNNING) -> Inherited:
+    return Inherited(Life(state), leader)
+
+
 def forget(player: Player) -> None:
     """What the end of an agent does to its driver: nothing is watched, nothing is asked."""
     player.driver._quiet()
@@ -527,7 +531,7 @@ def test_adopted_service_is_watched_and_stopped(paths: Paths) -> None:
             await first.hears(Event.READY)
             forget(first)
             second = Player(paths, unit("pgsql"))
-            second.driver.adopt(first.leader, ready=True)
+            second.driver.adopt(inherited(first.leader))
             os.kill(first.leader.pid, signal.SIGKILL)
             assert "its code is not known" in await second.hears(Event.EXITED)
             second.driver.kill()
@@ -542,7 +546,7 @@ def test_adopted_service_that_is_gone_is_told_at_once(paths: Paths) -> None:
         async with playing(paths, unit("pgsql", "true", ready=Alive(60))) as first:
             await first.hears(Event.EXITED)
             second = Player(paths, unit("pgsql"))
-            second.driver.adopt(first.leader, ready=True)
+            second.driver.adopt(inherited(first.leader))
             await second.hears(Event.EXITED)
 
     run(work())
@@ -554,7 +558,7 @@ def test_adopted_pid_that_belongs_to_somebody_else_now_is_left_alone(paths: Path
             await innocent.hears(Event.READY)
             stale = replace(innocent.leader, start=innocent.leader.start - 1)
             player = Player(paths, unit("pgsql"))
-            player.driver.adopt(stale, ready=True)
+            player.driver.adopt(inherited(stale))
             await player.hears(Event.EXITED)
             player.driver.terminate()
             player.driver.kill()
@@ -570,7 +574,7 @@ def test_adopted_before_it_was_ready_becomes_ready(paths: Paths) -> None:
         async with playing(paths, unit("pgsql", ready=Alive(60))) as first:
             forget(first)
             second = Player(paths, unit("pgsql"))
-            second.driver.adopt(first.leader, ready=False)
+            second.driver.adopt(inherited(first.leader, UnitState.STARTING))
             await second.hears(Event.READY)
             second.driver.kill()
             await second.hears(Event.GONE)

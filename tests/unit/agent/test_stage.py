@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from escadm.agent.drivers.driver import Driver, Filesystem, Mark, Post, Unsupported
+from escadm.agent.drivers.driver import Driver, Post
+from escadm.agent.drivers.filesystem import Filesystem
+from escadm.agent.drivers.registry import KINDS, make
 from escadm.agent.drivers.stage import Stage
+from escadm.agent.drivers.systemd import NO_SYSTEMD
 from escadm.core.lifecycle import GOOD_RUN, Event, Life
 from escadm.core.types import FilesystemSpec, Kind, Start, Stop, Unit, UnitState
 from escadm.paths import Paths
-from tests.unit.agent.world import OBEDIENT, Scripted, plan, run, unit, wait_for
+from tests.unit.agent.world import OBEDIENT, Scripted, plan, run, tools, unit, wait_for
 
 Answers = dict[str, tuple[float, Event, str] | None]
 
@@ -64,7 +67,7 @@ def test_start_timeout_tells_the_doubt() -> None:
     async def work() -> None:
         played = Played({**OBEDIENT, "start": None}, start_timeout=0.02)
         played.start()
-        played.drivers[0].doubt = "port 5432 of 127.0.0.1: connection refused"
+        played.drivers[0].doubts = "port 5432 of 127.0.0.1: connection refused"
         await played.reaches(UnitState.BACKOFF)
         assert played.life.reason == "was not ready within 0.02 s: port 5432 of 127.0.0.1: connection refused"
 
@@ -212,26 +215,48 @@ def test_adopted_unit_without_driver_can_be_stopped() -> None:
     run(work())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_redefine_lets_go_on_what_takes_changes_up(kind: Kind) -> None:
+    async def work() -> None:
+        played = Played(OBEDIENT)
+        played.plan = plan(unit("pgsql", kind=kind))
+        played.start()
+        await played.reaches(UnitState.RUNNING)
+        later = unit("pgsql", "another", kind=kind)
+        played.stage.redefine(plan(later))
+        assert (played.stage.units["pgsql"] == later) is (kind in (Kind.KEEPALIVED, Kind.DRBD))
+
+    run(work())
+
+
+def test_what_is_up_alone_takes_changes_up() -> None:
+    async def work() -> None:
+        played = Played({**OBEDIENT, "start": (0.01, Event.READY, "")})
+        await played.stage.reload(["/etc/esc.conf"])
+        played.start()
+        await played.stage.reload(["/etc/starting"])
+        await played.reaches(UnitState.RUNNING)
+        await played.stage.reload(["/etc/running"])
+        played.stop()
+        await played.stage.reload(["/etc/stopping"])
+        await played.reaches(UnitState.STOPPED)
+        await played.stage.reload(["/etc/stopped"])
+        assert played.told == ["start", "reload /etc/starting", "reload /etc/running", "terminate"]
+
+    run(work())
+
+
 # --- drivers without a process ------------------------------------------------------------------------------
 
 
-def posted(make: "type[Mark] | type[Unsupported]", verb: str) -> list[tuple[Event, str]]:
+@pytest.mark.parametrize("unit", [Unit("esc_service", Kind.GROUP), unit("web", kind=Kind.UNIT)], ids=["mark", "not"])
+def test_marks_and_what_is_not_supported(paths: Paths, unit: Unit) -> None:
     found: list[tuple[Event, str]] = []
-
-    def post(event: Event, reason: str) -> None:
-        found.append((event, reason))
-
-    driver = Unsupported(post, "cannot") if make is Unsupported else Mark(post)
-    getattr(driver, verb)()
-    return found
-
-
-def test_marks_and_what_is_not_supported() -> None:
-    assert posted(Mark, "start") == [(Event.READY, "")]
-    assert posted(Unsupported, "start") == [(Event.EXITED, "cannot")]
-    for make in (Mark, Unsupported):
-        for verb in ("terminate", "kill"):
-            assert posted(make, verb) == [(Event.GONE, "")]
+    started = (Event.READY, "") if unit.kind is Kind.GROUP else (Event.EXITED, NO_SYSTEMD)
+    for verb, said in {"start": started, "terminate": (Event.GONE, ""), "kill": (Event.GONE, "")}.items():
+        found.clear()
+        getattr(make(unit, lambda *word: found.append(word), tools(paths)), verb)()
+        assert found == [said]
 
 
 class Mount:
@@ -240,7 +265,7 @@ class Mount:
     def __init__(self, paths: Paths, spec: FilesystemSpec) -> None:
         self.posted: list[tuple[Event, str]] = []
         unit = Unit("filesystem", Kind.FILESYSTEM, spec=spec, start_timeout=5, stop_timeout=5)
-        self.driver = Filesystem(unit, spec, lambda *word: self.posted.append(word), paths)
+        self.driver = Filesystem(unit, lambda *word: self.posted.append(word), tools(paths))
 
 
 def test_local_folder_is_made_and_stays(paths: Paths) -> None:
@@ -275,8 +300,8 @@ def test_defect_of_a_mount_is_told(
     def breaks(*_: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("escadm.agent.drivers.driver.mount", breaks)
-    monkeypatch.setattr("escadm.agent.drivers.driver.unmount", breaks)
+    monkeypatch.setattr("escadm.agent.drivers.filesystem.mount", breaks)
+    monkeypatch.setattr("escadm.agent.drivers.filesystem.unmount", breaks)
 
     async def work() -> None:
         mount = Mount(paths, FilesystemSpec("/db"))
@@ -300,8 +325,8 @@ def test_unmount_that_is_asked_for_during_the_mount_comes_after_it(
         fifo.read_text()
         order.append("mount ends")
 
-    monkeypatch.setattr("escadm.agent.drivers.driver.mount", slow)
-    monkeypatch.setattr("escadm.agent.drivers.driver.unmount_by_force", lambda *_: order.append("unmount"))
+    monkeypatch.setattr("escadm.agent.drivers.filesystem.mount", slow)
+    monkeypatch.setattr("escadm.agent.drivers.filesystem.unmount_by_force", lambda *_: order.append("unmount"))
 
     async def work() -> None:
         mount = Mount(paths, FilesystemSpec("/db"))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from escadm.agent.adopt import adopt
+from escadm.agent.drivers.driver import Inherited
 from escadm.agent.drivers.systemd import SystemdUnit
-from escadm.agent.inputs.looks import Looks
 from escadm.agent.node import Node
 from escadm.agent.outputs.memory import Memory, remember
 from escadm.core.lifecycle import Event, Life
@@ -22,7 +22,7 @@ from escadm.core.types import Check, Exec, Kind, Probe, SystemdSpec, Unit, UnitS
 from escadm.paths import Paths
 from escadm.system import systemd
 from tests.unit.agent.systemctl import Systemd
-from tests.unit.agent.world import QUICK, plan, run, status, wait_for
+from tests.unit.agent.world import QUICK, plan, run, status, tools, wait_for
 
 STOPPED = "is not active any more: somebody else has stopped it, or it has ended by itself"
 
@@ -41,10 +41,9 @@ class Player:
     def __init__(self, paths: Paths, ready: Probe, check: Check | None) -> None:
         self.posted: list[tuple[Event, str]] = []
         self.woken = 0
-        unit = Unit("web", Kind.UNIT, ready=ready, check=check, start_timeout=5.0, stop_timeout=5.0)
-        self.driver = SystemdUnit(
-            unit, SystemdSpec("web.service"), self.post, paths, Looks(scoped=False), wake=self.wake
-        )
+        spec = SystemdSpec("web.service")
+        unit = Unit("web", Kind.UNIT, spec=spec, ready=ready, check=check, start_timeout=5.0, stop_timeout=5.0)
+        self.driver = SystemdUnit(unit, self.post, tools(paths, wake=self.wake))
 
     def post(self, event: Event, reason: str) -> None:
         self.posted.append((event, reason))
@@ -363,7 +362,7 @@ def test_what_is_active_goes_on(paths: Paths, world: Systemd, ready: bool) -> No
 
     async def work() -> None:
         async with playing(paths) as player:
-            player.driver.adopt(ready=ready)
+            player.driver.adopt(Inherited(Life(UnitState.RUNNING if ready else UnitState.STARTING)))
             await wait_for(lambda: player.driver.leader is not None and player.driver.leader.pid == pid)
             await wait_for(lambda: "start --wait" in world.calls)
             assert "start" not in world.calls
@@ -377,7 +376,7 @@ def test_what_has_ended_meanwhile_is_told(paths: Paths, world: Systemd) -> None:
 
     async def work() -> None:
         async with playing(paths) as player:
-            player.driver.adopt(ready=True)
+            player.driver.adopt(Inherited(Life(UnitState.RUNNING)))
             assert await player.hears(Event.EXITED) == "was killed by SIGSEGV"
 
     run(work())
@@ -390,8 +389,7 @@ def test_what_has_ended_meanwhile_is_told(paths: Paths, world: Systemd) -> None:
 def booted(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tree counts as a machine that systemd has booted, and has the unit."""
     monkeypatch.setattr(Paths, "is_host", True)
-    for module in ("drivers.registry", "adopt"):
-        monkeypatch.setattr(f"escadm.agent.{module}.is_booted", lambda _: True)
+    monkeypatch.setattr(systemd, "is_booted", lambda _: True)
     file = paths.below("/etc/systemd/system/web.service")
     file.parent.mkdir(parents=True)
     file.touch()
@@ -440,6 +438,25 @@ def test_a_unit_that_the_plan_has_under_another_name_now_is_stopped_by_its_old_o
         node.wake()
         await wait_for(lambda: node.state("web") is UnitState.STOPPED)
         assert world.get("ActiveState") == "inactive"
+        await node.stop_for_good()
+        node.end()
+
+    run(work())
+
+
+@pytest.mark.usefixtures("booted")
+@pytest.mark.parametrize(("mentioned", "service"), [(True, "web.service"), (False, "web.service"), (True, "x.service")])
+def test_what_is_not_installed_is_left_alone(paths: Paths, world: Systemd, mentioned: bool, service: str) -> None:
+    """A catalogue entry that the file does not name is not, whatever units the machine has."""
+    world.says(ActiveState="active")
+    guess = Unit("web", Kind.UNIT, spec=SystemdSpec(service, implied=True), mentioned=mentioned, ready=QUICK)
+    is_here = mentioned and service == "web.service"
+
+    async def work() -> None:
+        node = Node(paths, plan(guess), Memory())
+        assert node.absent == (set() if is_here else {"web"})
+        adopt(node, Memory())
+        assert node.state("web") is (UnitState.RUNNING if is_here else UnitState.STOPPED)
         await node.stop_for_good()
         node.end()
 

@@ -27,7 +27,7 @@ from escadm.system.control import reachable
 from escadm.system.host import Host
 from escadm.system.process import is_alive
 from tests.unit.agent.test_node import Stubs, pair
-from tests.unit.agent.world import LIMIT, OBEDIENT, ScriptedNode, plan, run, status, unit, wait_for
+from tests.unit.agent.world import LIMIT, OBEDIENT, Scripted, ScriptedNode, plan, run, status, unit, wait_for
 
 LADDER = plan(unit("pgsql"), unit("mona", needs=("pgsql",)), unit("snmp", startup=False))
 TRAPS = "trap '' TERM; while :; do sleep 0.05; done"
@@ -505,7 +505,10 @@ def test_restart_and_reload_take_up_what_is_on_disk(paths: Paths) -> None:
             assert await played.done("restart") == (0, "restarted; this node is STANDALONE")
             web = played.leader("web")
             configure(paths, *one, *two)
+            told = Scripted(lambda *_: None, OBEDIENT, [])
+            played.node.stage.drivers["web"].reload = told.reload  # type: ignore[method-assign]
             assert await played.done("reload") == (0, "reloaded")
+            assert len(told.told) == 1
             assert played.state("mail") is UnitState.RUNNING
             assert played.leader("web") == web
             assert await played.done("reload") == (0, "reloaded: nothing has changed")

@@ -10,20 +10,25 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from escadm.agent.drivers.driver import Driver, Post
+from escadm.agent.drivers.driver import Driver, Post, Tools
 from escadm.agent.drivers.probing import mark_prefix
+from escadm.agent.inputs.drbd_events import ReplicaFeed
+from escadm.agent.inputs.looks import Looks
+from escadm.agent.inputs.vrrp_fifo import RoleFeed
 from escadm.agent.node import Node
 from escadm.agent.outputs.memory import Memory
+from escadm.core.drbd.state import may_promote
 from escadm.core.graph import start_order
 from escadm.core.lifecycle import Event
 from escadm.core.types import Alive, Kind, Plan, Probe, ProcessSpec, Unit
 from escadm.paths import Paths
-from escadm.system.process import ProcessId, kill
+from escadm.system.process import kill
 from escadm.system.processes import look
 
 LIMIT = 60.0
@@ -103,16 +108,32 @@ def state_file(paths: Paths) -> dict[str, Any]:
     return found
 
 
-class Scripted:
+def tools(paths: Paths, **more: Any) -> Tools:
+    """What a driver works with when no node is around it."""
+    made = Tools(
+        paths,
+        Looks(scoped=paths.is_host),
+        RoleFeed(paths, lambda _: None),
+        ReplicaFeed(lambda _: None),
+        may_promote,
+        lambda: None,
+    )
+    return replace(made, **more)
+
+
+class Scripted(Driver):
     """A driver that does as it is told: each verb posts what ``answers`` has for it, after so many seconds."""
 
-    leader: ProcessId | None = None
-    doubt = ""
-
     def __init__(self, post: Post, answers: dict[str, tuple[float, Event, str] | None], told: list[str]) -> None:
+        self.leader = None
         self.post = post
         self.answers = answers
         self.told = told
+        self.doubts = ""
+
+    @property
+    def doubt(self) -> str:
+        return self.doubts
 
     def start(self) -> None:
         self._do("start")
@@ -122,6 +143,9 @@ class Scripted:
 
     def kill(self) -> None:
         self._do("kill")
+
+    async def reload(self, written: Collection[str]) -> None:
+        self.told.append(f"reload {', '.join(written)}")
 
     def _do(self, verb: str) -> None:
         self.told.append(verb)

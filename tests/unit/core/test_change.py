@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, replace
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -21,6 +21,7 @@ from escadm.core.types import (
     Plan,
     ProcessSpec,
     Secret,
+    Spec,
     SystemdSpec,
     Tcp,
     Unit,
@@ -219,3 +220,8 @@ def test_of_an_environment_the_names_are_told() -> None:
     assert classify(PLAN, new) == (
         Change("mona: environment", "COLOUR=***, no SIZE, TOKEN=***", "COLOUR=***, SIZE=***, no TOKEN", LOCAL),
     )
+
+
+def test_every_spec_has_its_class() -> None:
+    engines = {KeepalivedSpec, DrbdSpec}  # told field by field, each with a class of its own
+    assert set(change.SPECS) == set(get_args(Spec)) - engines

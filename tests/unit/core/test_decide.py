@@ -16,7 +16,7 @@ from escadm.core.drbd.state import Replica
 from escadm.core.interfaces import Interface
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN
-from escadm.core.role import TAKES_THE_ROLE, Peer, master_units
+from escadm.core.role import Peer, master_units
 from escadm.core.rules.data import Act
 from escadm.core.rules.peer import FRESH
 from escadm.core.rules.role import HOLDS_AFTER, longest_wait
@@ -490,7 +490,7 @@ def test_whatever_is_seen_something_is_decided_and_no_word_of_it_is_false(seen: 
     if decision.role is Role.BACKUP and seen.kept.role is not Role.BACKUP:
         assert not left
     if decision.role is Role.MASTER and seen.kept.role is not Role.MASTER:
-        taken = [name for name, unit in seen.plan.units.items() if unit.kind in TAKES_THE_ROLE]
+        taken = [name for name, unit in seen.plan.units.items() if unit.kind.takes_the_role]
         assert all(lives[name].state is UnitState.RUNNING for name in taken)
     if decision.fit is False:
         assert not left
