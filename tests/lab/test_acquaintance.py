@@ -140,9 +140,11 @@ def test_a_replaced_peer_is_a_stranger_until_a_command_accepts_it(new_lab: NewLa
     new = public_key(standby)
     assert text.endswith(f"{speaks(standby, OTHER_KEY)} {new}: if the peer was replaced: escadm ha trust")
     assert not known(primary)["heard"]
-    wrong = primary.escadm("ha", "trust", old.replace("SHA256:", "SHA256:x"), check=False)
+    wrong = primary.escadm("ha", "trust", f"SHA256:{'x' * 43}", check=False)
     assert wrong.code == 1
     assert new in wrong.stderr
+    for words in ([f"{new}x"], [new, "--forget"]):
+        assert primary.escadm("ha", "trust", *words, check=False).code == 2
     said = primary.escadm("ha", "trust").stdout
     assert said == f"the peer's key was {old}, and is {new} from now on\n"
     assert wait_healthy(lab) == (primary, standby)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from escadm.cli import output
 from escadm.cli.session import session
+from escadm.errors import Usage
 
 if TYPE_CHECKING:
     from escadm.actions.ha_change import HaSetResult
 
 app = typer.Typer(help="Make two nodes a pair, or a node standalone again.", no_args_is_help=True)
+
+FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+"""As ssh-keygen(1) writes it."""
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference, and change nothing.")]
 Text = str | None
@@ -121,6 +126,10 @@ def ha_trust(
     """
     from escadm.cli.progress import carry_out  # noqa: PLC0415 - it talks to the agent, which nothing else here does
 
+    if forget and key:
+        raise Usage("a fingerprint and --forget do not go together", "to take another key at once: without --forget")
+    if key and not FINGERPRINT.fullmatch(key):
+        raise Usage(f"{key} is no fingerprint", "on the peer, escadm ha show tells it: SHA256: and 43 characters")
     here = session(context)
     here.require_root("change whom this node trusts")
     carry_out(here.paths, {"do": "trust", "key": key, "forget": forget})

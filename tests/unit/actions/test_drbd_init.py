@@ -312,6 +312,7 @@ def test_a_peer_that_has_just_connected_may_still_say_that_its_disk_is_blank(dis
     disk.replicas = [NEW]
     marks = iter([(True, False), (True, False), (True, True)])
     disk.put(installation, "blank_marks", lambda: next(marks))
+    disk.put(drbd_source, "MARKS_WITHIN", 60.0)
     assert disk.init(primary=True) == RESTART
     assert disk.done[0] == "skip_first_copy"
 

@@ -221,6 +221,7 @@ def test_a_restart_that_somebody_asked_for_is_awaited_and_followed(paths: Paths,
             world.says(ActiveState="active", Job="")
             await wait_for(lambda: player.driver.leader is not None and player.driver.leader.pid == pid)
             assert player.posted == [(Event.READY, "")]
+            await wait_for(lambda: world.calls.count("watching") == 2)
             world.says(MainPID="0", ActiveState="inactive")
             os.kill(pid, signal.SIGKILL)
             assert await player.hears(Event.EXITED) == STOPPED
