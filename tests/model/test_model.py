@@ -54,7 +54,7 @@ def _always(answer: object) -> Callable[..., Any]:
     [
         ("full", (decide, "answer"), fencing.Answer.DEAD, IGNORED),
         ("full", (data, "outdates_itself"), False, WAITS),
-        ("full", (data, "loses"), "", SPLIT),
+        ("no-data", (data, "loses"), "", SPLIT),
         ("full", (role, "hold"), None, NEVER_RESTS),
         ("full", (telling, "unfit_data"), "", NEVER_RESTS),
         ("full", (fencing, "apart"), None, WAITS),
