@@ -270,6 +270,11 @@ def test_a_node_that_gains_the_role_waits_until_its_peer_has_stopped_its_service
     assert gone.kept.waits_since is None
 
 
+def test_while_it_waits_the_last_role_stands() -> None:
+    for before, role in ((None, Role.FAULT), (Role.FAULT, Role.FAULT), (Role.BACKUP, Role.BACKUP)):
+        assert decide(replace(GIVEN, kept=Kept(role=before))).role is role
+
+
 def test_it_waits_where_nothing_but_services_stands_on_the_role_too() -> None:
     """Without a promotion and a mount the role is reached with keepalived's word; not while the peer runs something."""
     plain = make_plan({"keepalived": (), "keepalived:master": ("keepalived",), "pgsql": ("keepalived:master",)})
@@ -331,6 +336,16 @@ def test_a_standby_whose_peer_goes_on_without_it_outdates_its_data() -> None:
     assert not decide(alone).message.asks
     assert decide(replace(alone, acting=True)).act is None
     assert decide(replace(alone, peer=replace(told, stale=True))).act is None
+
+
+def test_what_is_known_of_the_peers_writes_is_kept_until_it_is_back() -> None:
+    left, gone = replace(ALONE, role="Secondary"), Gateway(True, False)
+    cut_off = replace(SECOND, peer=SILENT, replica=left, gateway=gone, now=100.0, heard_at=90.0)
+    assert (decide(cut_off).kept.cut_off, decide(cut_off).kept.behind) == (True, True)
+    back = decide(replace(cut_off, gateway=Gateway(True, True), kept=decide(cut_off).kept))
+    assert (back.kept.cut_off, back.kept.behind, back.act) == (True, True, Act.OUTDATE)
+    again = decide(replace(SECOND, replica=replace(STANDBY, peer_role="Secondary"), now=101.0, kept=back.kept))
+    assert (again.kept.cut_off, again.kept.behind) == (False, False)
 
 
 def test_a_standby_that_outdates_its_data_asks_for_nobody_elses() -> None:

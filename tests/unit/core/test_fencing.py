@@ -32,6 +32,7 @@ from escadm.core.role import Peer
 from escadm.core.types import Role, Vrrp
 
 THERE = "192.0.2.12"
+SPOILT = ("Diskless", "Failed", "Inconsistent", "Outdated")
 STANDBY = Replica("Secondary", "Connected", "Primary", "UpToDate", "UpToDate", "Established")
 ALONE = Replica("Secondary", "Connecting", "Unknown", "UpToDate", "DUnknown")
 PRIMARY = replace(ALONE, role="Primary")
@@ -67,7 +68,7 @@ ANSWERS: list[tuple[Replica | None, Peer | None, bool | None, Answer | None]] = 
     (FROZEN, None, None, Answer.DEAD),
     (FROZEN, None, False, None),
     # a peer that can be heard says what it is, whatever the gateway does
-    *((FROZEN, heard(disk=disk), gateway, Answer.OUTDATED) for disk in sorted(UNSERVABLE) for gateway in (True, False)),
+    *((FROZEN, heard(disk=disk), gateway, Answer.OUTDATED) for disk in SPOILT for gateway in (True, False)),
     (FROZEN, heard(), True, None),
     (FROZEN, heard(disk="Consistent"), True, None),
     (FROZEN, heard("Primary"), True, None),
@@ -83,12 +84,15 @@ ANSWERS: list[tuple[Replica | None, Peer | None, bool | None, Answer | None]] = 
     (ALONE, heard("Primary", connection="Connected"), False, None),
     # DRBD has seen more of it since it said this: before that connection, which is lost again
     (ALONE, heard("Primary", stale=True), True, None),
-    *((FROZEN, heard(disk=disk, stale=True), True, None) for disk in sorted(UNSERVABLE)),
+    *((FROZEN, heard(disk=disk, stale=True), True, None) for disk in SPOILT),
     (FROZEN, heard(has_volume=False, stale=True), True, None),
     # without a volume it serves none; with one of which nothing is told yet, one waits
     (FROZEN, heard(has_volume=False), False, Answer.DEAD),
     (FROZEN, WITHOUT_DRBD, True, None),
+    # nor does a volume of one's own that is not up
     (None, heard(), True, None),
+    (None, heard("Primary"), True, None),
+    (None, heard(disk="Outdated"), True, None),
 ]
 
 
@@ -161,7 +165,7 @@ OUTDATES: list[tuple[Replica | None, Peer | None, bool, bool]] = [
     *((replace(ALONE, disk=disk), heard("Primary"), False, False) for disk in ("Outdated", "Inconsistent", "Diskless")),
     (None, heard("Primary"), False, False),
     # not for a peer that has no better data, and never while it is Primary itself
-    *((ALONE, heard("Primary", disk), False, False) for disk in sorted(UNSERVABLE)),
+    *((ALONE, heard("Primary", disk), False, False) for disk in SPOILT),
     (PRIMARY, heard("Primary"), False, False),
     (PRIMARY, heard(asks=True), False, False),
     # not on a guess, nor on what the peer said before DRBD has seen more of it

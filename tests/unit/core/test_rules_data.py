@@ -11,7 +11,6 @@ from escadm.core.drbd.fencing import UNSERVABLE
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import Life
 from escadm.core.role import Peer
-from escadm.core.rules.data import CUT_OFF as WAS_CUT_OFF
 from escadm.core.rules.data import (
     asks_for_peer,
     data_act,
@@ -26,6 +25,7 @@ from escadm.core.types import PROMOTION, UnitState
 from tests.unit.core.situations import ALONE, BELOW, PRIMARY, RULES, SECOND, SILENT, STANDBY, TOGETHER
 
 NONE, UNKNOWN, THERE, GONE = Gateway(), Gateway(True, None), Gateway(True, True), Gateway(True, False)
+WAS_CUT_OFF = "this node was cut off from everybody, and does not hear the peer yet"
 CUT_OFF = "neither the peer nor the gateway can be reached"
 LEFT = replace(ALONE, role="Secondary")
 GOES_ON = replace(RULES, replica=Evidence("Primary", "Connecting", "UpToDate"))
