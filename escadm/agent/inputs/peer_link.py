@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from escadm.agent.inputs.identity import Identity
+from escadm.core.impostors import LASTS, Impostors
 from escadm.core.peer import parse
 from escadm.core.role import Peer
 from escadm.core.session import ID_BYTES, STRANGE, Session
-from escadm.core.strangers import LASTS, Strangers
 from escadm.core.types import Address
 from escadm.errors import EscadmError
 from escadm.log import get
@@ -45,7 +45,7 @@ class PeerLink:
         self._loop = asyncio.get_running_loop()
         self._path: Path | None = None
         self._session: Session | None = None
-        self._strangers = Strangers(str(self._address))
+        self._strangers = Impostors(str(self._address))
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._said = b""
         self._unheard = 0
@@ -110,7 +110,7 @@ class PeerLink:
     def begin_anew(self) -> None:
         """The peer has another key. What was heard so far counts until it is silent for too long, as ever: who asks for
         another key says nothing of what the peer does."""
-        self._strangers = Strangers(str(self._address))
+        self._strangers = Impostors(str(self._address))
         if self._session is not None:
             self._session = Session(self._session.cipher, self._identity, os.urandom(ID_BYTES))
         self._on_change()

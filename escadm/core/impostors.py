@@ -1,4 +1,4 @@
-"""Who else speaks with the peer's address: noticed, told once, forgotten after a while."""
+"""Impostors, who speak with the peer's address: noticed, told once, forgotten after a while."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HINTS = {
 
 
 @dataclass(slots=True)
-class Strangers:
+class Impostors:
     """What was heard with the peer's ``address`` that was not the peer's. ``keys``: those offered, the latest last."""
 
     address: str
