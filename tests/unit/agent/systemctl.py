@@ -2,8 +2,8 @@
 
 Files in the folder: ``unit`` holds what ``systemctl show`` prints, ``calls`` the verbs so far. ``start`` waits while
 ``hold`` exists, then does what ``script`` says: shell, with the functions of PROGRAM. ``mute``: systemd does not
-answer; ``stubborn``: the unit cannot be stopped; ``deaf``: ``start --wait`` ends at once; ``late``: it takes long to
-begin.
+answer; ``over``: the test has ended; ``stubborn``: the unit cannot be stopped; ``deaf``: ``start --wait`` ends at once;
+``late``: it takes long to begin.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ up() { sleep 600 </dev/null >/dev/null 2>&1 & say MainPID $!; say ActiveState ac
 down() {
   pid=$(get MainPID); say MainPID 0; say ActiveState "${1:-inactive}"; [ "$pid" = 0 ] || kill -9 "$pid" 2>/dev/null
 }
+[ -e "$D/over" ] && exit 1
 shift
 case "$*" in --job-mode=*) echo "$1" >>"$D/calls"; shift;; esac
 [ "$1" = show ] || echo "$1${2:+ $2}" | sed 's/ web.*//' >>"$D/calls"
@@ -32,7 +33,7 @@ case "$1 $2" in
     while [ -e "$D/late" ]; do sleep 0.01; done
     [ "$(get ActiveState)" = active ] || up
     echo watching >>"$D/calls"
-    while [ "$(get ActiveState)" = active ] && [ ! -e "$D/deaf" ]; do sleep 0.01; done;;
+    while [ "$(get ActiveState)" = active ] && [ ! -e "$D/deaf" ] && [ ! -e "$D/over" ]; do sleep 0.01; done;;
   start\\ *) while [ -e "$D/hold" ]; do sleep 0.01; done; . "$D/script";;
   stop\\ *) [ -e "$D/stubborn" ] && { sleep 0.2; echo "cannot be stopped" >&2; exit 1; }; down;;
   kill\\ *) rm -f "$D/stubborn"; down failed;;
@@ -103,7 +104,8 @@ class Systemd:
         return len(file.read_text()) if file.exists() else 0
 
     def end(self) -> None:
-        """Nothing that it has started is left."""
+        """Nothing that it has started is left, nor does a call that comes late start anything."""
+        (self.folder / "over").touch()
         pid = int(self.get("MainPID"))
         if pid:
             os.kill(pid, signal.SIGKILL)
