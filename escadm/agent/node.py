@@ -19,7 +19,7 @@ from escadm.agent.inputs.drbd_events import ReplicaFeed
 from escadm.agent.inputs.gateway import GatewayFeed
 from escadm.agent.inputs.identity import Identity
 from escadm.agent.inputs.looks import Looks
-from escadm.agent.inputs.peer_links import PeerLinks, heartbeat_interval
+from escadm.agent.inputs.peer_links import PeerLinks
 from escadm.agent.inputs.vrrp_fifo import RoleFeed
 from escadm.agent.outputs.data_acts import DataActs
 from escadm.agent.outputs.journal import Journal, iso
@@ -35,8 +35,9 @@ from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, goal
 from escadm.core.role import Peer
 from escadm.core.rules.data import promotion_gate
+from escadm.core.rules.peer import heartbeat_interval
 from escadm.core.rules.role import intent_of
-from escadm.core.situation import Gateway, Kept, Situation, Wish
+from escadm.core.situation import Gateway, Situation, Wish
 from escadm.core.types import Plan, Role, Unit, UnitState, Vrrp
 from escadm.log import get
 from escadm.paths import Paths
@@ -58,7 +59,7 @@ class Node:
         self.wish: bool | None = None  # ``active`` as it was before the agent's end: what the next one goes by
         self.ending = self._over = False
         self.down, self.up = frozenset(memory.down), frozenset(memory.up)
-        self.kept = Kept(role=memory.role, role_since=memory.role_since, abandoned=memory.abandoned)
+        self.kept = memory.kept()
         self.vrrp = Vrrp.UNKNOWN
         self.switchover = ""  # why the role is given up on purpose
         self.asked = 0  # how many wait to hear what has become of the peer

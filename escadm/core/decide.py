@@ -14,7 +14,7 @@ from escadm.core.lifecycle import Event, Life, Limits, transition
 from escadm.core.peer import Message
 from escadm.core.reconcile import DOWN, goal, reconcile
 from escadm.core.role import is_drained, reached
-from escadm.core.rules.data import Act, asks_for_peer, data_act, gateway_for_sure, is_cut_off
+from escadm.core.rules.data import Act, asks_for_peer, data_act, gateway_for_sure, is_cut_off, is_declared
 from escadm.core.rules.role import gives_role_up, grace_ends, intent_of, is_waiting, judge_hold, waits_for_peer
 from escadm.core.rules.telling import facts_of, fitness, message_of
 from escadm.core.rules.word import WordAct, judge_word, next_look
@@ -59,7 +59,9 @@ def decide(seen: Situation) -> Decision:
     seen = replace(seen, kept=kept)
     seen = replace(seen, kept=judge_hold(seen))
     behind = is_behind(seen.kept.behind, seen.replica)
-    seen = replace(seen, kept=replace(seen.kept, behind=behind, cut_off=is_cut_off(seen)))
+    disk = seen.replica.disk if seen.replica else seen.kept.disk
+    known = replace(seen.kept, behind=behind, cut_off=is_cut_off(seen), declared=is_declared(seen), disk=disk)
+    seen = replace(seen, kept=known)
     asks = asks_for_peer(seen)
     act, why = data_act(seen, asks=asks)
     abandoned = why if act is Act.ABANDON else seen.kept.abandoned

@@ -65,7 +65,8 @@ class Kept:
     is gone as well. ``waits_since``: since when it has waited for its peer to leave the role, None when it need not.
     ``behind``: whether the peer may have written what is not here: it was Primary when DRBD last saw it, and nothing is
     known of it since. ``cut_off``: whether this node has reached nobody since it was in touch with the peer.
-    ``stood_at``: when it last stood for the role again, having heard the primary's adverts.
+    ``declared``: whether somebody has said that the data here is the one to go on with. ``disk``: what DRBD last
+    said of this node's. ``stood_at``: when it last stood for the role again, having heard the primary's adverts.
     ``doubt``: what contradicts keepalived's word. ``restarted``: when keepalived was restarted for that. ``distrust``:
     why this node is in fault because of it, and until when.
     """
@@ -79,6 +80,8 @@ class Kept:
     waits_since: float | None = None
     behind: bool = True
     cut_off: bool = False
+    declared: bool = False
+    disk: str = ""
     stood_at: float | None = None
     doubt: Doubt | None = None
     restarted: float | None = None

@@ -21,12 +21,7 @@ from escadm.core.trust import Acquaintance
 from escadm.core.types import Address
 from escadm.errors import Failed
 
-__all__ = ["PORT", "PeerLinks", "heartbeat_interval"]
-
-
-def heartbeat_interval(advert_interval: float) -> float:
-    """Seconds between two datagrams: as often as VRRP speaks, but between 0.2 s and 1 s."""
-    return min(max(advert_interval, 0.2), 1.0)
+__all__ = ["PORT", "PeerLinks"]
 
 
 class PeerLinks:

@@ -15,6 +15,7 @@ from typing import Any
 
 from escadm.agent.drivers.registry import KINDS
 from escadm.core.lifecycle import Life
+from escadm.core.situation import Kept
 from escadm.core.types import Kind, Role, RoleChange, Unit, UnitState
 from escadm.log import get
 from escadm.paths import Paths
@@ -48,6 +49,7 @@ class Memory:
     """The whole of it; the default is a node that nothing is known about.
 
     ``abandoned``: why writes that waited were given up, as long as the role that they belong to is not gone.
+    ``behind``, ``cut_off``, ``declared``: see escadm.core.situation.Kept.
     """
 
     active: bool = True
@@ -58,6 +60,20 @@ class Memory:
     units: Mapping[str, UnitMemory] = field(default_factory=dict)
     history: tuple[RoleChange, ...] = ()
     abandoned: str = ""
+    behind: bool = True
+    cut_off: bool = False
+    declared: bool = False
+
+    def kept(self) -> Kept:
+        """What the next agent's first decision goes by."""
+        return Kept(
+            role=self.role,
+            role_since=self.role_since,
+            abandoned=self.abandoned,
+            behind=self.behind,
+            cut_off=self.cut_off,
+            declared=self.declared,
+        )
 
 
 def fingerprint(unit: Unit) -> str:
@@ -162,6 +178,9 @@ def load(paths: Paths) -> Memory:
             units=units,
             history=tuple(RoleChange(**_known(RoleChange, change)) for change in document["history"]),
             abandoned=str(document.get("abandoned", "")),
+            behind=document.get("behind") is not False,
+            cut_off=document.get("cut_off") is True,
+            declared=document.get("declared") is True,
         )
     except FileNotFoundError:
         return Memory()

@@ -66,7 +66,8 @@ class Outputs:
         }
         down, up = tuple(sorted(wish.down)), tuple(sorted(wish.up))
         history = tuple(self._history)
-        self._notes.save(Memory(wish.active, down, up, kept.role, kept.role_since, units, history, kept.abandoned))
+        said = kept.abandoned, kept.behind, kept.cut_off, kept.declared
+        self._notes.save(Memory(wish.active, down, up, kept.role, kept.role_since, units, history, *said))
 
     def _tell_keepalived(self, *, fit: bool | None) -> None:
         """Whether this node may have the role, if that is news."""

@@ -111,9 +111,12 @@ def is_behind(before: bool, replica: Replica | None) -> bool:
 def is_left_alone(replica: Replica | None, peer: Peer | None, *, cut_off: bool, behind: bool) -> bool:
     """Whether a standby was cut off from everybody: the primary goes on without it, and nobody can say so.
 
-    Its copy has to be outdated then. Once it is back, the primary may have died, with all that it has acknowledged.
+    Its copy has to be outdated then. Once it is back, the primary may have died, with all that it has acknowledged. Not
+    one whose peer is known to have an older one, nor one that has stopped replicating: that waits for somebody's word.
     """
-    if not (cut_off and behind) or replica is None or replica.is_connected:
+    if not (cut_off and behind) or replica is None or replica.is_connected or replica.connection == "StandAlone":
+        return False
+    if replica.peer_disk in UNSERVABLE:
         return False
     return peer is not None and not peer.heard
 

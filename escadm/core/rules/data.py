@@ -7,7 +7,7 @@ from enum import StrEnum
 from escadm.core.drbd.fencing import ISOLATED, UNSERVABLE, is_left_alone, loses, may_take, outdates_itself, waits
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.role import why_peer_lacks_data
-from escadm.core.rules.peer import heard_until
+from escadm.core.rules.peer import is_in_touch
 from escadm.core.situation import Situation
 from escadm.core.types import PROMOTION, UnitState
 
@@ -40,20 +40,30 @@ def is_cut_off(seen: Situation) -> bool:
     """Whether this node has reached nobody at one time since it was last in touch with the peer.
 
     A gateway that answers again then says nothing of the peer: it was this node whose silence somebody else has judged.
+    Nobody could have been heard yet while the agent has only begun to listen.
     """
-    connected = seen.replica is not None and seen.replica.is_connected
-    if connected or seen.now < heard_until(seen):
+    if is_in_touch(seen):
         return False
-    return seen.kept.cut_off or seen.gateway.reached is False
+    return seen.kept.cut_off or (seen.gateway.reached is False and seen.now >= seen.sure_at)
+
+
+def is_declared(seen: Situation) -> bool:
+    """Whether somebody has said that the data here is the one to go on with: it counts, and did not before."""
+    replica, kept = seen.replica, seen.kept
+    if replica is None:
+        return kept.declared
+    if replica.is_connected or replica.disk != "UpToDate":
+        return False
+    return kept.declared or kept.disk in ("Outdated", "Consistent")
 
 
 def gateway_for_sure(seen: Situation) -> bool | None:
     """The gateway's word about a silent peer; none has answered while nobody could have been heard yet.
 
-    Nor after this node was cut off, unless DRBD knows that the peer's copy does not count.
+    Nor after this node was cut off, unless DRBD knows that the peer's copy does not count, or somebody has said so.
     """
     unsure = seen.now < seen.sure_at or (seen.gateway.is_asked and seen.gateway.reached is None)
-    known = seen.replica is not None and seen.replica.peer_disk in UNSERVABLE
+    known = seen.kept.declared or (seen.replica is not None and seen.replica.peer_disk in UNSERVABLE)
     return False if unsure or (seen.kept.cut_off and not known) else seen.gateway.reached
 
 

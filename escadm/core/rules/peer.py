@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from escadm.core.situation import Situation
 
+SOONEST, LATEST = 0.2, 1.0
+
 FRESH = 1.9
 """Intervals between adverts: a peer that was heard within them lives. One that has just died is not waited for: VRRP
 gives its role away three intervals after its last advert, and so two after its last datagram at the earliest."""
+
+
+def heartbeat_interval(advert_interval: float) -> float:
+    """Seconds between two datagrams: as often as VRRP speaks, but between SOONEST and LATEST."""
+    return min(max(advert_interval, SOONEST), LATEST)
 
 
 def heard_until(seen: Situation) -> float:
@@ -14,4 +21,14 @@ def heard_until(seen: Situation) -> float:
     spec = seen.plan.keepalived
     if spec is None or seen.heard_at is None:
         return seen.now
-    return seen.heard_at + FRESH * spec.advert_interval
+    return seen.heard_at + FRESH * max(spec.advert_interval, SOONEST)
+
+
+def is_in_touch(seen: Situation) -> bool:
+    """Whether the peer is heard just now: DRBD is connected, or its next datagram is not late yet."""
+    spec = seen.plan.keepalived
+    if seen.replica is not None and seen.replica.is_connected:
+        return True
+    if spec is None or seen.heard_at is None:
+        return False
+    return seen.now < seen.heard_at + FRESH * heartbeat_interval(spec.advert_interval)

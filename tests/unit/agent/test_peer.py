@@ -16,9 +16,10 @@ import pytest
 from escadm.agent.inputs import peer_link as link_module
 from escadm.agent.inputs.identity import Identity
 from escadm.agent.inputs.peer_link import LOST_AFTER, PORT
-from escadm.agent.inputs.peer_links import PeerLinks, heartbeat_interval
+from escadm.agent.inputs.peer_links import PeerLinks
 from escadm.core.drbd.evidence import Evidence, encode
 from escadm.core.role import Peer
+from escadm.core.rules.peer import heartbeat_interval
 from escadm.core.types import Role, Vrrp
 from escadm.paths import Paths
 from escadm.system import datagram

@@ -219,6 +219,9 @@ def test_whether_the_peer_may_have_written_what_is_not_here(
         (ALONE, heard("Primary"), True, True, False),
         (STANDBY, SILENT, True, True, False),
         (ALONE, SILENT, True, False, False),
+        # nor the newest copy there is, nor one that waits for somebody's word
+        *((replace(ALONE, peer_disk=disk), SILENT, True, True, False) for disk in sorted(UNSERVABLE)),
+        (replace(ALONE, connection="StandAlone"), SILENT, True, True, False),
         (None, SILENT, True, True, False),
         (ALONE, None, True, True, False),
     ],

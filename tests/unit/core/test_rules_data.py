@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from escadm.core.decide import decide
 from escadm.core.drbd.evidence import Evidence
 from escadm.core.drbd.fencing import UNSERVABLE
 from escadm.core.drbd.state import Gate, Replica
@@ -16,6 +17,7 @@ from escadm.core.rules.data import (
     data_act,
     gateway_for_sure,
     is_cut_off,
+    is_declared,
     peer_lacks,
     promotion_gate,
     why_lost,
@@ -73,6 +75,54 @@ def test_whether_this_node_was_cut_off_from_everybody(
 ) -> None:
     seen = replace(SECOND, now=100.0, replica=replica, gateway=gateway, heard_at=heard_at, kept=Kept(cut_off=before))
     assert is_cut_off(seen) is cut_off
+
+
+def test_the_agents_datagrams_count_however_rare_the_adverts_are() -> None:
+    """They come once a second at least, and the gateway is asked as often."""
+    spec = PRIMARY.plan.keepalived
+    assert spec is not None
+    plan = replace(PRIMARY.plan, keepalived=replace(spec, advert_interval=40.0))
+    seen = replace(SECOND, plan=plan, now=100.0, replica=LEFT, gateway=GONE, heard_at=98.0)
+    assert is_cut_off(seen)
+    assert not is_cut_off(replace(seen, heard_at=98.2))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_an_agent_that_has_only_begun_to_listen_was_not_cut_off_by_that(before: bool) -> None:
+    seen = replace(SECOND, now=3.4, sure_at=3.5, replica=LEFT, gateway=GONE, kept=Kept(cut_off=before))
+    assert is_cut_off(seen) is before
+    assert is_cut_off(replace(seen, now=3.5))
+
+
+@pytest.mark.parametrize(
+    ("before", "disk", "replica", "declared"),
+    [
+        *((False, disk, LEFT, True) for disk in ("Outdated", "Consistent")),
+        *((False, disk, LEFT, False) for disk in ("", "UpToDate", "Inconsistent", "Attaching")),
+        (True, "UpToDate", LEFT, True),
+        (True, "UpToDate", None, True),
+        (False, "Outdated", None, False),
+        # the peer is there again, or the copy does not count any more
+        (True, "UpToDate", STANDBY, False),
+        (False, "Outdated", STANDBY, False),
+        (True, "UpToDate", replace(LEFT, disk="Outdated"), False),
+    ],
+)
+def test_whether_somebody_has_said_that_this_data_is_the_one_to_go_on_with(
+    before: bool, disk: str, replica: Replica | None, declared: bool
+) -> None:
+    seen = replace(SECOND, replica=replica, kept=Kept(declared=before, disk=disk))
+    assert is_declared(seen) is declared
+
+
+def test_what_somebody_has_declared_is_served_once_the_gateway_answers() -> None:
+    """A node that was cut off and whose peer is lost for good: escadm drbd resolve --keep-local."""
+    old = replace(SECOND, replica=replace(LEFT, disk="Outdated"), peer=SILENT, gateway=THERE, kept=Kept(cut_off=True))
+    first = decide(old)
+    assert first.kept.cut_off
+    seen = replace(old, replica=LEFT, kept=first.kept)
+    assert decide(seen).act is None
+    assert promotion_gate(replace(seen, kept=decide(seen).kept), LEFT) == (Gate.GO, "")
 
 
 def test_after_that_the_gateway_is_no_witness_unless_the_peers_copy_does_not_count() -> None:
