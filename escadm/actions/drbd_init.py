@@ -1,4 +1,4 @@
-"""``drbd init``: the first installation of the replicated installation, on both nodes, then ``--primary`` on one.
+"""``drbd init``: the first installation of the replicated volume, on both nodes, then ``--primary`` on one.
 
 It refuses whatever might be somebody's data: a mounted or used disk, a signature on it, meta-data of an earlier
 installation. Only the name of the disk, given with ``--erase`` or ``--keep``, opens that door. Each step can be cut

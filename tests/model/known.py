@@ -1,4 +1,4 @@
-"""What the search finds and everybody knows: two primaries that are accepted, and faults that wait to be mended.
+"""What the search finds and everybody knows: two primaries that are accepted. A promise that is broken never is.
 
 The test compares: nothing else may be found, and what stands here must be found. docs/explanation/what-a-pair-can-
 promise.md says the same in words.
@@ -50,25 +50,15 @@ ACCEPTED: dict[str, frozenset[str]] = {
 ONE_WAY_PARTED = frozenset({f"{PARTED}: {DOUBTS[ONE_WAY]}, {GATEWAY}"})
 RARE: dict[str, frozenset[str]] = {"full": ONE_WAY_PARTED, "slow-service": ONE_WAY_PARTED}
 """Accepted too, and so far from a healthy pair that only the long search comes to it."""
-FAULTS: dict[str, frozenset[str]] = {
-    "full": frozenset(),
-    "slow-service": frozenset(),
-    "no-gateway": frozenset(),
-    "one-path": frozenset(),
-    "no-data": frozenset(),
-    "vrrp-alone": frozenset(),
-}
 
 
 def unknown(search: Search) -> list[str]:
     """What was found that is listed nowhere."""
     name = search.setup.name
-    return sorted({*search.splits} - ACCEPTED[name]) + sorted({*search.broken} - FAULTS[name])
+    return sorted({*search.splits} - ACCEPTED[name]) + sorted(search.broken)
 
 
 def not_found(search: Search) -> list[str]:
     """What is listed, and should have been found by now."""
     name = search.setup.name
-    return sorted(ACCEPTED[name] - RARE.get(name, frozenset()) - {*search.splits}) + sorted(
-        FAULTS[name] - {*search.broken}
-    )
+    return sorted(ACCEPTED[name] - RARE.get(name, frozenset()) - {*search.splits})

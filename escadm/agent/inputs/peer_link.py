@@ -45,7 +45,7 @@ class PeerLink:
         self._loop = asyncio.get_running_loop()
         self._path: Path | None = None
         self._session: Session | None = None
-        self._strangers = Impostors(str(self._address))
+        self._impostors = Impostors(str(self._address))
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._said = b""
         self._unheard = 0
@@ -99,18 +99,18 @@ class PeerLink:
 
     def stranger(self) -> str:
         """Who else speaks with the peer's address, as a sentence; empty where nobody does."""
-        self._strangers.expire(self._loop.time())
-        return self._strangers.sentence()
+        self._impostors.expire(self._loop.time())
+        return self._impostors.sentence()
 
     def offered(self) -> list[bytes]:
         """The keys of strangers who want to be the peer."""
-        self._strangers.expire(self._loop.time())
-        return list(self._strangers.keys)
+        self._impostors.expire(self._loop.time())
+        return list(self._impostors.keys)
 
     def begin_anew(self) -> None:
         """The peer has another key. What was heard so far counts until it is silent for too long, as ever: who asks for
         another key says nothing of what the peer does."""
-        self._strangers = Impostors(str(self._address))
+        self._impostors = Impostors(str(self._address))
         if self._session is not None:
             self._session = Session(self._session.cipher, self._identity, os.urandom(ID_BYTES))
         self._on_change()
@@ -155,8 +155,8 @@ class PeerLink:
 
     def _doubt(self, doubt: str, key: bytes | None) -> None:
         """Somebody else: told once, and shown for a while."""
-        if self._strangers.note(doubt, key, self._loop.time()):
-            log.warning("%s", self._strangers.describe(doubt))
+        if self._impostors.note(doubt, key, self._loop.time()):
+            log.warning("%s", self._impostors.describe(doubt))
             self._on_change()
         self._after("stranger", LASTS, self._on_change)
 

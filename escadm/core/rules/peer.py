@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from escadm.core.situation import Situation
 
 SOONEST, LATEST = 0.2, 1.0
@@ -16,19 +18,18 @@ def heartbeat_interval(advert_interval: float) -> float:
     return min(max(advert_interval, SOONEST), LATEST)
 
 
-def heard_until(seen: Situation) -> float:
-    """Until when the peer's last datagram says that it lives; now, where there is none."""
+def heard_until(seen: Situation, longest: float = inf) -> float:
+    """Until when the peer's last datagram says that it lives; now, where there is none.
+
+    ``longest``: the interval that counts where adverts are rarer than that.
+    """
     spec = seen.plan.keepalived
     if spec is None or seen.heard_at is None:
         return seen.now
-    return seen.heard_at + FRESH * max(spec.advert_interval, SOONEST)
+    return seen.heard_at + FRESH * min(max(spec.advert_interval, SOONEST), longest)
 
 
 def is_in_touch(seen: Situation) -> bool:
     """Whether the peer is heard just now: DRBD is connected, or its next datagram is not late yet."""
-    spec = seen.plan.keepalived
-    if seen.replica is not None and seen.replica.is_connected:
-        return True
-    if spec is None or seen.heard_at is None:
-        return False
-    return seen.now < seen.heard_at + FRESH * heartbeat_interval(spec.advert_interval)
+    connected = seen.replica is not None and seen.replica.is_connected
+    return connected or seen.now < heard_until(seen, LATEST)

@@ -30,6 +30,7 @@ ELECTION = 4.0
 """Intervals between adverts: three, the skew, and a little."""
 RELAPSE = 600.0
 """Seconds after which a node that keepalived left deaf may stand for the role again."""
+
 LONGEST_WAIT = 120.0
 """Seconds: nobody waits longer for a peer that does not come to the end of its stop."""
 

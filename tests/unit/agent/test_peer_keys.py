@@ -308,7 +308,7 @@ def test_many_strangers_do_not_wake_the_node_again_and_again(one: Side, two: Sid
                     for data in (json.dumps(hello).encode(), b"garbage", json.dumps({"escadm": 1, **SAID}).encode()):
                         out.sendto(data, (HERE, PORT))
                     await asyncio.sleep(0)
-                await wait_for(lambda: NO_KEY in one.links._links[0]._strangers._until)
+                await wait_for(lambda: NO_KEY in one.links._links[0]._impostors._until)
             assert one.changes <= changes + 3
             assert one.hears(us=True)()
 
