@@ -13,9 +13,9 @@ FRESH = 1.9
 gives its role away three intervals after its last advert, and so two after its last datagram at the earliest."""
 
 
-def heartbeat_interval(advert_interval: float) -> float:
-    """Seconds between two datagrams: as often as VRRP speaks, but between SOONEST and LATEST."""
-    return min(max(advert_interval, SOONEST), LATEST)
+def heartbeat_interval(advert_interval: float, longest: float = LATEST) -> float:
+    """Seconds between two datagrams: as often as VRRP speaks, but between SOONEST and ``longest``."""
+    return min(max(advert_interval, SOONEST), longest)
 
 
 def heard_until(seen: Situation, longest: float = inf) -> float:
@@ -26,7 +26,7 @@ def heard_until(seen: Situation, longest: float = inf) -> float:
     spec = seen.plan.keepalived
     if spec is None or seen.heard_at is None:
         return seen.now
-    return seen.heard_at + FRESH * min(max(spec.advert_interval, SOONEST), longest)
+    return seen.heard_at + FRESH * heartbeat_interval(spec.advert_interval, longest)
 
 
 def is_in_touch(seen: Situation) -> bool:

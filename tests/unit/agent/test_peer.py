@@ -19,7 +19,6 @@ from escadm.agent.inputs.peer_link import LOST_AFTER, PORT
 from escadm.agent.inputs.peer_links import PeerLinks
 from escadm.core.drbd.evidence import Evidence, encode
 from escadm.core.role import Peer
-from escadm.core.rules.peer import heartbeat_interval
 from escadm.core.types import Role, Vrrp
 from escadm.paths import Paths
 from escadm.system import datagram
@@ -28,10 +27,6 @@ from tests.unit.agent.world import LOOPBACK, run, wait_for
 HERE, THERE, STRANGER = f"{LOOPBACK}2", f"{LOOPBACK}3", f"{LOOPBACK}4"
 SAID: dict[str, Any] = {"escadm": 1, "vrrp": "BACKUP", "role": "BACKUP", "fit": True, "settled": True}
 QUICK, STEADY, SLOW = 0.02, 0.2, 60.0
-
-
-def test_heartbeat_follows_vrrp_within_bounds() -> None:
-    assert [heartbeat_interval(advert) for advert in (0.05, 0.5, 1.0, 40.0)] == [0.2, 0.5, 1.0, 1.0]
 
 
 # --- the link ---------------------------------------------------------------------------------------------
