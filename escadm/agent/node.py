@@ -221,7 +221,7 @@ class Node:
             interfaces=self.addresses.interfaces,
             lacks=self.lacks,
             adverts=self.adverts.seen,
-            gateway=Gateway(gateway.is_asked, gateway.reached, gateway.gone),
+            gateway=Gateway(gateway.is_asked, gateway.reached, gateway.gone, gateway.answered_at),
             replica=self.replica,
             asked=self.asked > 0,
             acting=self.acts.running,
@@ -253,6 +253,7 @@ class Node:
         self.outputs.write(decision, self._wish())
         if self.link is not None:
             attempt("tell the peer", self.link.say)
+        self.gateway.awaited = decision.awaits_gateway
         self._plan_next_look(decision.look_again)
 
     def _question(self, decision: Decision) -> None:

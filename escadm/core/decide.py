@@ -14,7 +14,15 @@ from escadm.core.lifecycle import Event, Life, Limits, transition
 from escadm.core.peer import Message
 from escadm.core.reconcile import DOWN, goal, reconcile
 from escadm.core.role import is_drained, reached
-from escadm.core.rules.data import Act, asks_for_peer, data_act, gateway_for_sure, is_cut_off, is_declared
+from escadm.core.rules.data import (
+    Act,
+    asks_for_peer,
+    awaits_gateway,
+    data_act,
+    gateway_for_sure,
+    is_cut_off,
+    is_declared,
+)
 from escadm.core.rules.role import gives_role_up, grace_ends, intent_of, is_waiting, judge_hold, waits_for_peer
 from escadm.core.rules.telling import facts_of, fitness, message_of
 from escadm.core.rules.word import WordAct, judge_word, next_look
@@ -30,8 +38,8 @@ class Decision:
     one that was reached. ``fit``: what keepalived is told, None = nothing new. ``message``: what the peer is told.
     ``facts`` and ``verdict``: what is published. ``act``: what is done about the data, for the reason ``act_why``;
     ``word_act`` and ``word_why``: about keepalived's word. ``answer``: what DRBD is told of the peer if it asks, None
-    while that is not known. ``look_again``: when to decide anew, at the latest, if nothing happens. ``kept``: for the
-    next decision.
+    while that is not known. ``awaits_gateway``: its next answer changes that. ``look_again``: when
+    to decide anew, at the latest, if nothing happens. ``kept``: for the next decision.
     """
 
     steps: tuple[Step, ...]
@@ -47,6 +55,7 @@ class Decision:
     word_act: WordAct | None
     word_why: str
     answer: Answer | None
+    awaits_gateway: bool
     is_settled: bool
     is_drained: bool
     look_again: float | None
@@ -111,6 +120,7 @@ def _outward(
         word_act=word_act,
         word_why=word_why,
         answer=answer(seen.replica, seen.peer, gateway_for_sure(seen)),
+        awaits_gateway=awaits_gateway(seen),
         is_settled=settled,
         is_drained=drained,
         look_again=look_again(seen),

@@ -36,11 +36,13 @@ class Gateway:
     """Whether a third machine answers. ``reached`` None = none is configured, or that is not known yet.
 
     ``gone``: it has been silent for so long that a peer which cannot reach it either has noticed and said so.
+    ``answered_at``: when it answered last.
     """
 
     is_asked: bool = False
     reached: bool | None = None
     gone: bool = False
+    answered_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,22 @@ def test_a_steady_gateway_is_no_news(network: Network) -> None:
     run(work())
 
 
+def test_an_answer_that_is_awaited_is_told(network: Network) -> None:
+    async def work() -> None:
+        network.add(FIRST)
+        with asking(FIRST) as (feed, news):
+            await wait_for(lambda: feed.reached is True)
+            first = feed.answered_at
+            feed.awaited = True
+            await wait_for(lambda: len(news) > 2)
+            assert first is not None
+            assert feed.answered_at is not None
+            assert feed.answered_at > first
+        assert feed.answered_at is None
+
+    run(work())
+
+
 def test_no_route_at_first_ping_ends_and_is_started_again(network: Network) -> None:
     async def work() -> None:
         with asking(FIRST) as (feed, news):

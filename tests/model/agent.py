@@ -72,6 +72,7 @@ class Seen(NamedTuple):
     fresh: int
     reached: bool | None
     gone: bool
+    vouched: bool
     unsure: bool
     switchover: bool
     adverts: int
@@ -204,6 +205,7 @@ class Agents:
             min(age, FRESH_TICKS),
             reached,
             node.unanswered >= GONE,
+            node.vouched,
             node.sure > 0,
             node.switchover > 0,
             node.adverts,
@@ -240,7 +242,7 @@ class Agents:
             vrrp=Vrrp(seen.vrrp),
             peer=self.peer(side, seen),
             heard_at=-seen.fresh * TICK if seen.word else None,
-            gateway=Gateway(self.setup.gateway, seen.reached, seen.gone),
+            gateway=Gateway(self.setup.gateway, seen.reached, seen.gone, 0.0 if seen.vouched else FORGOTTEN),
             replica=_replica(seen.view),
             asked=seen.view is not None and seen.view.suspended,
             sure_at=TICK if seen.unsure else 0.0,

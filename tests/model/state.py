@@ -44,7 +44,8 @@ class Node(NamedTuple):
 
     ``vrrp``: keepalived's word. ``deaf``: ticks since it heard an advert. ``kept``: the number of what the last
     decision left. ``fit``: the fitness file. ``links`` and ``newest``: what was heard, and on which path last.
-    ``unanswered``: ticks since the gateway answered, ``asked``: whether that is known yet. ``sure``: ticks until a
+    ``unanswered``: ticks since the gateway answered, ``asked``: whether that is known yet, ``vouched``: it has answered
+    since the peer was missed. ``sure``: ticks until a
     silence of the peer says something. ``switchover``: ticks that one still lasts. ``broken``: the service cannot be
     kept up. ``says``: the number of its own word to the peer. ``act``, ``answer``, ``gate``: what the last decision
     wants of DRBD. ``severity``: of its verdict. ``frozen``: its agent does not run. ``adverts``: ticks for which the
@@ -62,6 +63,7 @@ class Node(NamedTuple):
     newest: int = 0
     unanswered: int = 0
     asked: bool = False
+    vouched: bool = False
     sure: int = 7
     switchover: int = 0
     broken: bool = False

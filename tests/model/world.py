@@ -23,6 +23,8 @@ from tests.model.state import (
 
 DEAD = 6
 """Ticks without an advert, three intervals, after which a BACKUP takes the role."""
+MISSED = 6
+"""Ticks after which the peer should have been heard three times more."""
 BACKOFF = (1, 2, 4, 8)
 GOOD_RUN = 6
 UP, DOWN = frozenset({"starting", "running"}), frozenset({"stopped", "backoff", "failed"})
@@ -80,9 +82,12 @@ def hear(world: World, agents: Agents) -> World:
                 links[index] = Link(other.says, 0, False)
             elif link.age < SILENT:
                 links[index] = link._replace(age=link.age + 1) if link.age < SILENT - 1 else Link()
+        asked = _ask_gateway(world, side, agents)
+        missed = min(links[0].age, links[1].age) >= MISSED
         nodes.append(
-            _ask_gateway(world, side, agents)._replace(
+            asked._replace(
                 links=(links[0], links[1]),
+                vouched=missed and (node.vouched or (asked.asked and not asked.unanswered)),
                 newest=newest,
                 sure=max(node.sure - 1, 0),
                 kept=agents.later(node.kept),

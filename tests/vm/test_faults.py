@@ -229,7 +229,7 @@ def test_the_path_of_vrrp_loses_packets(scene: Scene, percent: int) -> None:
     for machine in scene.pair.machines:
         machine.sh("tc qdisc del dev eth0 root")
     seen = [{line[:LOOK] for line in (machine.read("/run/seen") or "").splitlines()} for machine in scene.pair.machines]
-    assert min(map(len, seen)) > LOSSY_FOR or max(map(len, seen)) > LOSSY_FOR * 5, "the watch has seen the service"
+    assert sum(map(len, seen)) > LOSSY_FOR, "the database has run for a tenth of the time at least: the watch sees it"
     assert not seen[0] & seen[1], "both nodes have run the database at the same time"
     scene.healthy()
 

@@ -21,7 +21,8 @@ log = get(__name__)
 class GatewayFeed:
     """``reached``: whether any gateway has answered within LOST_AFTER intervals; None where none is configured, and
     until the first has answered or failed to. ``gone``: that it has not been for so long that the peer, should it be
-    cut off from them too, has noticed and said so. ``on_change`` is called when either changes."""
+    cut off from them too, has noticed and said so. ``answered_at``: when any answered last, by the loop's clock.
+    ``on_change`` is called when either of the first two changes, and with the next answer where it is ``awaited``."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
@@ -33,6 +34,8 @@ class GatewayFeed:
         self._sure: asyncio.TimerHandle | None = None
         self.reached: bool | None = None
         self.gone = False
+        self.answered_at: float | None = None
+        self.awaited = False
 
     @property
     def is_asked(self) -> bool:
@@ -60,7 +63,7 @@ class GatewayFeed:
             listener.close()
         self._listeners = []
         self._addresses, self._lost, self._sure = (), None, None
-        self.reached, self.gone = None, False
+        self.reached, self.gone, self.answered_at = None, False, None
 
     def _listener(self, address: Address) -> Listener:
         """ping(8) ends where there is no route."""
@@ -79,8 +82,11 @@ class GatewayFeed:
 
     def _on_data(self, data: bytes) -> None:
         if ANSWER in data:
+            self.answered_at = asyncio.get_running_loop().time()
             self._expect()
             self._become(True)
+            if self.awaited:
+                self._on_change()
 
     def _expect(self) -> None:
         if self._lost is not None:

@@ -16,6 +16,7 @@ class Evidence:
     """One node's copy, in DRBD's words. ``generation`` is empty and the times are None where they are not known.
 
     ``role_since``: since when the node has had its role; ``last_write``: when its data was last seen to change. UTC.
+    ``peer_disk``: what its DRBD knows of the other node's copy.
     """
 
     role: str = "Unknown"
@@ -26,6 +27,7 @@ class Evidence:
     generation: str = ""
     last_write: str | None = None
     role_since: str | None = None
+    peer_disk: str = "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def evidence_of(replica: Replica, role_since: str | None) -> Evidence:
         generation=replica.generation,
         last_write=replica.last_write,
         role_since=role_since,
+        peer_disk=replica.peer_disk,
     )
 
 
@@ -73,6 +76,7 @@ def decode(data: object) -> Evidence | None:
         generation=_word(data, "generation"),
         last_write=_word(data, "last_write") or None,
         role_since=_word(data, "role_since") or None,
+        peer_disk=_word(data, "peer_disk") or "Unknown",
     )
 
 

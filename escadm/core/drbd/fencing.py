@@ -51,6 +51,11 @@ def apart(peer: Peer) -> Evidence | None:
     return peer.replica if peer.replica.connection != "Connected" else None
 
 
+def _was_alone(told: Evidence) -> bool:
+    """Whether the peer has been Primary without this node: it has good data, and knows that the copy here is not."""
+    return told.peer_disk in UNSERVABLE and told.disk not in UNSERVABLE
+
+
 def answer(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> Answer | None:
     """What is known of a peer that DRBD has lost; None while nothing is: ask again when anything has changed.
 
@@ -82,8 +87,10 @@ def may_take(replica: Replica | None, peer: Peer | None, gateway: bool | None) -
 def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -> bool:
     """Whether this node's data has to be declared outdated: the peer goes on without it, or is about to.
 
-    ``asks``: this node itself is about to; then only a peer that is Primary already counts for more. A node that has
-    stopped replicating (StandAlone) does so only for a peer whose writes wait for it.
+    ``asks``: this node itself is about to; then only a peer that has gone on already counts for more. A node that has
+    stopped replicating (StandAlone) does so only for a peer whose writes wait for it. One whose DRBD knows that the
+    other copy does not count was Primary alone: the other one outdates its data then, Primary or not, and this one not
+    for a peer that only asks. Where both were, the data has parted already.
     """
     if replica is None or peer is None or replica.is_primary or replica.is_connected:
         return False
@@ -92,7 +99,11 @@ def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -
     told = apart(peer)
     if replica.disk not in ("UpToDate", "Consistent") or told is None or told.disk in UNSERVABLE:
         return False
-    return told.role == "Primary" or (peer.asks and not asks)
+    goes_on = told.role == "Primary"
+    this_was_alone, peer_was_alone = replica.peer_disk in UNSERVABLE, _was_alone(told)
+    if this_was_alone is not peer_was_alone:
+        return peer_was_alone or (goes_on and not peer.asks)
+    return goes_on or (peer.asks and not asks)
 
 
 def is_behind(before: bool, replica: Replica | None) -> bool:
@@ -135,7 +146,7 @@ def loses(replica: Replica | None, peer: Peer | None, gateway: bool | None) -> s
     if replica is None or not replica.is_primary or peer is None or peer.replica is None:
         return ""
     told = apart(peer)
-    if waits(replica) and told is not None and told.role == "Primary":
+    if waits(replica) and told is not None and (told.role == "Primary" or _was_alone(told)):
         return f"the peer {peer.address} has become Primary meanwhile"
     if not replica.has_disk and not connected and peer.replica.disk == "UpToDate":
         return "this node has no disk, and DRBD has no connection to the peer's"

@@ -7,9 +7,12 @@ from enum import StrEnum
 from escadm.core.drbd.fencing import ISOLATED, UNSERVABLE, is_left_alone, loses, may_take, outdates_itself, waits
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.role import why_peer_lacks_data
-from escadm.core.rules.peer import is_in_touch
+from escadm.core.rules.peer import LATEST, heartbeat_interval, is_in_touch
 from escadm.core.situation import Situation
 from escadm.core.types import PROMOTION, UnitState
+
+MISSED = 3
+"""Datagrams of the peer that were missed when the gateway answered; with half a one more it is silent (peer_link)."""
 
 CUT_OFF = "this node was cut off from everybody, and does not hear the peer yet"
 
@@ -57,6 +60,20 @@ def is_declared(seen: Situation) -> bool:
     return kept.declared or kept.disk in ("Outdated", "Consistent")
 
 
+def awaits_gateway(seen: Situation) -> bool:
+    """Whether a gateway that is reached has still to answer once more before it says anything of a silent peer.
+
+    Its last answer may be of before this node lost its own cables: the one that counts comes after the peer should have
+    been heard for the third time. A peer that was cut off meanwhile has missed the gateway for long enough to know.
+    """
+    if seen.peer is None or seen.peer.heard or not seen.gateway.reached:
+        return False
+    spec, answered_at = seen.plan.keepalived, seen.gateway.answered_at
+    interval = heartbeat_interval(spec.advert_interval) if spec else LATEST
+    since = seen.sure_at - interval if seen.heard_at is None else seen.heard_at + MISSED * interval
+    return answered_at is None or answered_at < since
+
+
 def gateway_for_sure(seen: Situation) -> bool | None:
     """The gateway's word about a silent peer; none has answered while nobody could have been heard yet.
 
@@ -64,7 +81,8 @@ def gateway_for_sure(seen: Situation) -> bool | None:
     """
     unsure = seen.now < seen.sure_at or (seen.gateway.is_asked and seen.gateway.reached is None)
     known = seen.kept.declared or (seen.replica is not None and seen.replica.peer_disk in UNSERVABLE)
-    return False if unsure or (seen.kept.cut_off and not known) else seen.gateway.reached
+    doubtful = seen.kept.cut_off or awaits_gateway(seen)
+    return False if unsure or (doubtful and not known) else seen.gateway.reached
 
 
 def asks_for_peer(seen: Situation) -> bool:
@@ -73,7 +91,7 @@ def asks_for_peer(seen: Situation) -> bool:
     if seen.acting:
         return False
     alone = seen.replica is not None and not seen.replica.is_connected
-    return seen.asked or (alone and seen.state(PROMOTION) is UnitState.STARTING)
+    return seen.asked or (alone and (waits(seen.replica) or seen.state(PROMOTION) is UnitState.STARTING))
 
 
 def data_act(seen: Situation, *, asks: bool) -> tuple[Act | None, str]:

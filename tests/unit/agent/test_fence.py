@@ -105,6 +105,7 @@ class Lost:
 
     def gateway(self, reached: bool | None) -> None:
         self.node.gateway.reached = reached
+        self.node.gateway.answered_at = asyncio.get_running_loop().time() if reached else None
         self.node.wake()
 
     def see(self, replica: Replica) -> None:
@@ -188,6 +189,7 @@ def test_a_primary_waits_for_the_truth_however_long_it_takes(paths: Paths, monke
             assert lost.asks(), "so that the peer outdates itself"
             lost.hear(heard(disk="Outdated"))
             assert await question is Answer.OUTDATED
+            lost.see(replace(PRIMARY, peer_disk="Outdated"))
             assert not lost.asks()
             assert not lost.done
 
@@ -227,6 +229,28 @@ def test_a_gateway_that_was_not_heard_yet_is_not_the_same_as_none(
             assert not question.done()
             lost.gateway(True)
             assert await question is Answer.DEAD
+
+    run(work())
+
+
+def test_a_gateway_that_answered_before_the_peer_was_missed_has_to_answer_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This node may have lost its own cables since."""
+
+    async def work() -> None:
+        async with losing(paths, monkeypatch, FROZEN) as lost:
+            lost.link.heard_at = asyncio.get_running_loop().time()
+            lost.gateway(True)
+            question = asyncio.create_task(ask_for_peer(lost.node))
+            await lost.turns()
+            assert not question.done()
+            assert lost.node.gateway.awaited
+            lost.link.heard_at -= 60.0
+            lost.node.wake()  # as the feed does with the next answer
+            assert await question is Answer.DEAD
+            await lost.turns()
+            assert not lost.node.gateway.awaited
 
     run(work())
 
@@ -383,6 +407,8 @@ def test_two_questions_at_once_have_one_answer(paths: Paths, monkeypatch: pytest
             assert lost.asks(), "the other one is still asked"
             lost.hear(heard(disk="Outdated"))
             assert await questions[1] is Answer.OUTDATED
+            assert lost.asks(), "its writes still wait"
+            lost.see(replace(PRIMARY, peer_disk="Outdated"))
             assert not lost.asks()
 
     run(work())

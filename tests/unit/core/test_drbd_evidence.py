@@ -16,6 +16,7 @@ COPY = Evidence(
     "98482637A0B0074C",
     "2026-11-23T10:35:05Z",
     "2026-11-23T10:30:00Z",
+    "Outdated",
 )
 
 
@@ -28,7 +29,7 @@ def test_it_is_made_of_the_replica() -> None:
     replica = Replica("Primary", "StandAlone", "Unknown", "UpToDate", "DUnknown", "Off", 36864, 1 << 27)
     found = evidence_of(replica, "2026-11-23T10:30:00Z")
     assert (found.role, found.connection, found.disk, found.replication) == ("Primary", "StandAlone", "UpToDate", "Off")
-    assert (found.out_of_sync, found.role_since) == (36864, "2026-11-23T10:30:00Z")
+    assert (found.out_of_sync, found.role_since, found.peer_disk) == (36864, "2026-11-23T10:30:00Z", "DUnknown")
 
 
 @pytest.mark.parametrize("data", [None, "Primary", 7, [], [["role", "Primary"]], True])
@@ -45,7 +46,7 @@ def test_what_is_missing_or_strange_is_not_known() -> None:
 def test_texts_are_short_and_printable_and_figures_have_a_limit() -> None:
     found = decode({**dict.fromkeys(encode(COPY), "x\x1b[31m\n" + "y" * 60_000), "out_of_sync_bytes": 10**4000})
     assert found is not None
-    words = (found.role, found.connection, found.disk, found.replication, found.generation)
+    words = (found.role, found.connection, found.disk, found.replication, found.generation, found.peer_disk)
     for word in (*words, found.last_write, found.role_since):
         assert word is not None
         assert word.isprintable()

@@ -49,8 +49,9 @@ def heard(
     has_volume: bool = True,
     asks: bool = False,
     stale: bool = False,
+    knows: str = "DUnknown",
 ) -> Peer:
-    replica = Evidence(role, connection, disk)
+    replica = Evidence(role, connection, disk, peer_disk=knows)
     return Peer(THERE, heard=True, replica=replica, has_volume=has_volume, asks=asks, stale=stale)
 
 
@@ -158,6 +159,17 @@ OUTDATES: list[tuple[Replica | None, Peer | None, bool, bool]] = [
     (ALONE, heard(asks=True), True, False),
     (ALONE, heard(), False, False),
     (replace(ALONE, disk="Consistent"), heard("Primary"), False, True),
+    # for a peer that has gone on without it, and is Secondary again
+    *((ALONE, heard(knows=disk), asks, True) for disk in SPOILT for asks in (True, False)),
+    *((ALONE, heard(disk=disk, knows="Outdated"), False, False) for disk in SPOILT),
+    # one that has gone on itself yields to a Primary alone
+    *((replace(ALONE, peer_disk=disk), heard(asks=True), False, False) for disk in SPOILT),
+    (replace(ALONE, peer_disk="Outdated"), heard("Primary", asks=True), False, False),
+    # both have: the data has parted, and one of the two has to be served
+    (replace(ALONE, peer_disk="Outdated"), heard(asks=True, knows="Outdated"), False, True),
+    (replace(ALONE, peer_disk="Outdated"), heard(asks=True, knows="Outdated"), True, False),
+    (replace(ALONE, peer_disk="Outdated"), heard(knows="Outdated"), False, False),
+    (replace(ALONE, peer_disk="Outdated"), heard("Primary", knows="Outdated"), False, True),
     # not where it is connected, stopped for a split brain, or has nothing to outdate
     (STANDBY, heard("Primary"), False, False),
     (ALONE, heard("Primary", connection="Connected"), False, False),
@@ -286,6 +298,11 @@ MEANWHILE = f"the peer {THERE} has become Primary meanwhile"
         (FROZEN, heard("Primary"), True, MEANWHILE),
         (FROZEN, heard("Primary"), False, MEANWHILE),
         (PRIMARY, heard("Primary"), True, ""),
+        *((FROZEN, heard(knows=disk), True, MEANWHILE) for disk in SPOILT),
+        (FROZEN, heard(disk="Outdated", knows="Outdated"), True, ""),
+        (FROZEN, heard(knows="Outdated", stale=True), True, ""),
+        (replace(FROZEN, peer_disk="Outdated"), heard(knows="Outdated"), True, MEANWHILE),
+        (PRIMARY, heard(knows="Outdated"), True, ""),
         (FROZEN, WITHOUT_DRBD, True, ""),
         # not by what it said as the primary before it handed the role to this node
         (FROZEN, heard("Primary", connection="Connected"), True, ""),
@@ -433,12 +450,15 @@ def test_never_do_both_declare_their_data_outdated(one: Replica, two: Replica, a
 def test_who_asks_gets_its_answer_once_the_peer_has_done_its_part(
     one: Replica, two: Replica, gateway: bool | None
 ) -> None:
-    """A question does not wait for ever between two healthy agents: the peer outdates itself, or is the primary."""
+    """A question does not wait for ever between two healthy agents: the peer outdates itself, or is the primary. Or who
+    asks has to make way: the peer has gone on before."""
     one = replace(one, connection="Connecting", disk="UpToDate")
     two = replace(two, connection="Connecting", role="Secondary")
     if outdates_itself(two, as_heard(one, asks=True), asks=False):
         two = replace(two, disk="Outdated")
-    if two.disk not in ("Attaching", "Negotiating"):
+    one = replace(one, suspended="fencing" if one.is_primary else "")
+    makes_way = outdates_itself(one, as_heard(two), asks=True) or loses(one, as_heard(two), gateway)
+    if two.disk not in ("Attaching", "Negotiating") and not makes_way:
         assert answer(one, as_heard(two), gateway) is Answer.OUTDATED
 
 

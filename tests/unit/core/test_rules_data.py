@@ -14,6 +14,7 @@ from escadm.core.lifecycle import Life
 from escadm.core.role import Peer
 from escadm.core.rules.data import (
     asks_for_peer,
+    awaits_gateway,
     data_act,
     gateway_for_sure,
     is_cut_off,
@@ -26,7 +27,7 @@ from escadm.core.situation import Gateway, Kept, Situation
 from escadm.core.types import PROMOTION, UnitState
 from tests.unit.core.situations import ALONE, BELOW, PRIMARY, RULES, SECOND, SILENT, STANDBY, TOGETHER
 
-NONE, UNKNOWN, THERE, GONE = Gateway(), Gateway(True, None), Gateway(True, True), Gateway(True, False)
+NONE, UNKNOWN, THERE, GONE = Gateway(), Gateway(True, None), Gateway(True, True, answered_at=0.0), Gateway(True, False)
 WAS_CUT_OFF = "this node was cut off from everybody, and does not hear the peer yet"
 CUT_OFF = "neither the peer nor the gateway can be reached"
 LEFT = replace(ALONE, role="Secondary")
@@ -134,6 +135,46 @@ def test_after_that_the_gateway_is_no_witness_unless_the_peers_copy_does_not_cou
 
 
 @pytest.mark.parametrize(
+    ("peer", "heard_at", "answered_at", "interval", "awaits"),
+    [
+        # of three datagrams that did not come, the last should have been there before the gateway answered
+        (SILENT, 95.0, 97.9, 1.0, True),
+        (SILENT, 95.0, 98.0, 1.0, False),
+        (SILENT, 99.0, 99.5, 0.2, True),
+        (SILENT, 99.0, 99.6, 0.2, False),
+        (SILENT, 95.0, 98.0, 40.0, False),
+        (SILENT, 95.0, None, 1.0, True),
+        # an agent that has never heard its peer has listened for a while
+        (SILENT, None, 91.9, 1.0, True),
+        (SILENT, None, 92.0, 1.0, False),
+        (RULES, 99.0, 90.0, 1.0, False),
+        (None, None, 90.0, 1.0, False),
+    ],
+)
+def test_the_gateways_answer_counts_if_the_peer_was_missed_before_it(
+    peer: Peer | None, heard_at: float | None, answered_at: float | None, interval: float, awaits: bool
+) -> None:
+    """What answered before this node's own cables were cut is no witness."""
+    spec = PRIMARY.plan.keepalived
+    assert spec is not None
+    plan = replace(PRIMARY.plan, keepalived=replace(spec, advert_interval=interval))
+    gateway = replace(THERE, answered_at=answered_at)
+    seen = replace(SECOND, plan=plan, peer=peer, replica=LEFT, now=100.0, sure_at=93.0, heard_at=heard_at)
+    seen = replace(seen, gateway=gateway)
+    assert awaits_gateway(seen) is decide(seen).awaits_gateway is awaits
+    if peer is not None:
+        assert gateway_for_sure(seen) is not awaits
+    for other in (NONE, UNKNOWN, replace(gateway, reached=False)):
+        assert not awaits_gateway(replace(seen, gateway=other))
+
+
+@pytest.mark.parametrize("disk", sorted(UNSERVABLE))
+def test_no_answer_is_awaited_where_the_peers_copy_does_not_count(disk: str) -> None:
+    seen = replace(SECOND, peer=SILENT, replica=replace(LEFT, peer_disk=disk), gateway=replace(THERE, answered_at=None))
+    assert gateway_for_sure(seen) is True
+
+
+@pytest.mark.parametrize(
     ("peer", "suspended", "gateway", "why"),
     [
         (SILENT, "fencing", THERE, WAS_CUT_OFF),
@@ -161,6 +202,7 @@ def test_a_primary_that_was_cut_off_does_not_let_its_writes_wait_for_ever(
         # DRBD waits to be told
         (LEFT, UnitState.RUNNING, True, False, True),
         (TOGETHER, UnitState.RUNNING, True, False, True),
+        (replace(ALONE, suspended="fencing"), UnitState.RUNNING, False, False, True),
         # its own copy is being outdated
         (LEFT, UnitState.STARTING, True, True, False),
     ],
@@ -223,9 +265,11 @@ def test_why_the_role_has_to_go(peer: Peer, gateway: Gateway, abandoned: str, wh
 @pytest.mark.parametrize(
     ("replica", "gateway", "now", "gate"),
     [
-        (LEFT, THERE, 3.5, Gate.GO),
+        (LEFT, replace(THERE, answered_at=2.5), 3.5, Gate.GO),
         (LEFT, NONE, 3.5, Gate.GO),
-        (LEFT, THERE, 3.4, Gate.WAIT),
+        (LEFT, replace(THERE, answered_at=2.5), 3.4, Gate.WAIT),
+        # it has not answered since the peer should have been heard
+        (LEFT, replace(THERE, answered_at=2.4), 3.5, Gate.WAIT),
         (LEFT, UNKNOWN, 3.5, Gate.WAIT),
         # it is the look just before that counts
         (None, THERE, 3.5, Gate.REFUSE),

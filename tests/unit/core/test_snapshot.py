@@ -92,6 +92,7 @@ def test_encoded_keys_are_the_contract_in_its_order() -> None:
             "generation": "",
             "last_write": None,
             "role_since": "2024-05-01T10:00:00Z",
+            "peer_disk": "Unknown",
             "out_of_sync_bytes": 73 << 20,
         },
     }

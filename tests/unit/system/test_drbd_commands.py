@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
+import time
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,19 +165,19 @@ def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_volume_goes_down_once_drbd_has_had_its_answer(processes: Path) -> None:
+def test_the_volume_goes_down_once_drbd_has_had_its_answer(processes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (processes / "7").mkdir()
     comm = processes / "7" / "comm"
     comm.write_bytes(b"drbd_async_h\n")
+    monkeypatch.setattr(commands, "QUESTION_LIMIT", 60.0)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: comm.unlink())
 
-    class Ends(Commands):
+    class Watches(Commands):
         def __call__(self, argv: Sequence[str], **named: Any) -> Completed:
-            if argv[1] == "disconnect":
-                threading.Timer(0.1, comm.unlink).start()
             assert argv[1] != "down" or not comm.exists()
             return super().__call__(argv, **named)
 
-    run = Ends()
+    run = Watches()
     commands.take_down(run)
     assert run.asked == ["drbdadm secondary esc", "drbdadm disconnect esc", "drbdadm down esc"]
 
