@@ -6,7 +6,7 @@ import re
 from difflib import unified_diff
 from pathlib import Path
 
-from escadm.actions.reload import outdated, render
+from escadm.actions.reload import outdated, render, taken_up
 from escadm.config import read_plan
 from escadm.core.types import HostFacts
 from escadm.paths import Paths
@@ -20,7 +20,7 @@ SECRET = re.compile(r'^(\s*(?:shared-secret|auth_pass)\s+)("[^"\n]*"|[^\s;]+)', 
 def diff(paths: Paths, facts: HostFacts, host: Host) -> str:
     """A unified diff from the files on disk to those of the configuration, secrets masked; "" = no difference."""
     plan = read_plan(paths.config, facts).plan
-    wanted: dict[str, str | None] = {file.path: file.text for file in render(plan, paths)}
+    wanted: dict[str, str | None] = {file.path: file.text for file in render(plan, paths, taken_up(paths, host))}
     wanted |= dict.fromkeys(outdated(plan, paths, host))
     return "".join(_one(path, host.files.read(Path(path)), text) for path, text in wanted.items())
 

@@ -17,7 +17,7 @@ from escadm.core.drbd.state import Replica
 from escadm.core.types import DrbdSpec, HostFacts
 from escadm.errors import Failed, Usage
 from escadm.paths import Paths
-from escadm.render.drbd import render_drbd
+from escadm.render.drbd import pair_secret_in, render_drbd
 from escadm.system import disk
 from escadm.system.drbd import commands, installation
 from escadm.system.host import Host
@@ -71,7 +71,7 @@ def drbd_init(
     written = host.files.read(paths.drbd_res)
     if written is None:
         raise Failed(f"cannot begin: there is no {paths.drbd_res}", "write it with: escadm reload")
-    if written != render_drbd(plan.drbd, paths).text:
+    if written != render_drbd(plan.drbd, paths, pair_secret_in(written)).text:
         raise Failed(f"cannot begin: {paths.drbd_res} is not what esc-config.yaml asks for", "escadm reload")
     _refuse_contradictions(plan.drbd, leave, primary=primary)
     if primary:

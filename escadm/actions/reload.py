@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escadm.config import read_plan
-from escadm.core.types import HostFacts, Plan, Problem, RenderedFile, Where
+from escadm.core.types import HostFacts, Plan, Problem, RenderedFile, Secret, Where
 from escadm.paths import Paths
-from escadm.render.drbd import render_drbd
+from escadm.render.drbd import pair_secret_in, render_drbd
 from escadm.render.keepalived import render_keepalived
 from escadm.render.networkd import render_networkd
 from escadm.render.template import is_generated
@@ -40,7 +40,7 @@ def prepare(paths: Paths, facts: HostFacts, host: Host, *, again: bool = True) -
     of the engine was lost: it is asked about too, unless ``again`` is False. Raises without having touched anything.
     """
     read = read_plan(paths.config, facts)
-    files = render(read.plan, paths)
+    files = render(read.plan, paths, taken_up(paths, host))
     aside = outdated(read.plan, paths, host)
     differing = tuple(file for file in files if host.files.read(Path(file.path)) != file.text)
     for file in files if again else differing:
@@ -58,15 +58,23 @@ def commit(prepared: Prepared, host: Host) -> list[str]:
     return host.files.replace_all(prepared.files, [Path(path) for path in prepared.aside])
 
 
-def render(plan: Plan, paths: Paths) -> tuple[RenderedFile, ...]:
-    """The files of the engines that the plan uses, and what networkd has to know of the virtual address."""
+def taken_up(paths: Paths, host: Host) -> Secret | None:
+    """The secret of the nodes' keys that esc.res has, which is the agent's matter: it stays as it is."""
+    return pair_secret_in(host.files.read(paths.drbd_res) or "")
+
+
+def render(plan: Plan, paths: Paths, pair_secret: Secret | None = None) -> tuple[RenderedFile, ...]:
+    """The files of the engines that the plan uses, and what networkd has to know of the virtual address.
+
+    ``pair_secret``: see :func:`escadm.render.drbd.render_drbd`.
+    """
     files = []
     if plan.keepalived is not None:
         files.append(render_keepalived(plan.keepalived, paths))
         drop_in = networkd.drop_in_for(plan.keepalived.vip_interface, paths)
         files += [render_networkd(str(drop_in))] if drop_in is not None else []
     if plan.drbd is not None:
-        files.append(render_drbd(plan.drbd, paths))
+        files.append(render_drbd(plan.drbd, paths, pair_secret))
     return tuple(files)
 
 

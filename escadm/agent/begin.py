@@ -115,7 +115,7 @@ class Completion:
 
     async def _reload(self, written: list[str]) -> None:
         try:
-            await self._node.stage.reload(written)
+            await self._node.reload(written)
         except EscadmError as error:
             log.warning("%s", error.message)
 

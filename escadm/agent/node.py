@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from escadm.agent.attempt import Attempts, is_answered
 from escadm.agent.drivers.driver import Driver, Post, Tools
@@ -25,6 +25,7 @@ from escadm.agent.outputs.data_acts import DataActs
 from escadm.agent.outputs.journal import Journal, iso
 from escadm.agent.outputs.memory import Memory
 from escadm.agent.outputs.outputs import OTHERS_GO_BY, Outputs
+from escadm.agent.outputs.pair_secret import PairSecrets
 from escadm.agent.turns import Turns
 from escadm.core.decide import Decision, decide
 from escadm.core.drbd.fencing import sees_more
@@ -75,6 +76,7 @@ class Node:
         self.replicas = ReplicaFeed(self._on_replica)
         self.replica: Replica | None = None
         self.acts = DataActs(self.replicas, lambda: self.replica, self.until, self.wake)
+        self.secrets = PairSecrets(paths, self.identity, self.wake)
         self.looks = Looks(scoped=paths.is_host)
         self.stage = Stage(self.make_driver, self._on_change)
         self._attempts = Attempts(self.wake)
@@ -98,8 +100,17 @@ class Node:
         self.lacks = ()
         self.stage.redefine(plan)
         self.absent = absent_units(plan, self.paths)
+        self.secrets.forget()
         self._connect()
         self.wake()
+
+    async def reload(self, written: Collection[str]) -> None:
+        """The plan was taken, and these files were written for it: what runs takes them up."""
+        try:
+            await self.stage.reload(written)
+        finally:
+            self.secrets.forget()
+            self.wake()
 
     def wake(self) -> None:
         """Look again, soon; many calls make one turn."""
@@ -218,6 +229,8 @@ class Node:
             peer=self.peer,
             heard_at=self.link.heard_at if self.link else None,
             known=self.link.acquaintance() if self.link else None,
+            secret=self.secrets.seen(is_up=self.state("drbd") is UnitState.RUNNING),
+            secret_acting=self.secrets.running,
             interfaces=self.addresses.interfaces,
             lacks=self.lacks,
             adverts=self.adverts.seen,
@@ -247,6 +260,8 @@ class Node:
         attempt = self._attempts.make
         if decision.act is not None:
             self.acts.do(decision.act, decision.act_why)
+        if decision.secret_act is not None:
+            self.secrets.do(decision.secret_act)
         attempt("question keepalived", lambda: self._question(decision))
         attempt("take the next steps", lambda: self._take_steps(decision))
         attempt("follow the role", lambda: self.journal.follow(self.vrrp, decision))

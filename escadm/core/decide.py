@@ -24,6 +24,7 @@ from escadm.core.rules.data import (
     is_declared,
 )
 from escadm.core.rules.role import gives_role_up, grace_ends, intent_of, is_waiting, judge_hold, waits_for_peer
+from escadm.core.rules.secret import SecretAct, differs, secret_act
 from escadm.core.rules.telling import facts_of, fitness, message_of
 from escadm.core.rules.word import WordAct, judge_word, next_look
 from escadm.core.situation import Kept, Situation
@@ -38,8 +39,9 @@ class Decision:
     one that was reached. ``fit``: what keepalived is told, None = nothing new. ``message``: what the peer is told.
     ``facts`` and ``verdict``: what is published. ``act``: what is done about the data, for the reason ``act_why``;
     ``word_act`` and ``word_why``: about keepalived's word. ``answer``: what DRBD is told of the peer if it asks, None
-    while that is not known. ``awaits_gateway``: its next answer changes that. ``look_again``: when
-    to decide anew, at the latest, if nothing happens. ``kept``: for the next decision.
+    while that is not known. ``awaits_gateway``: its next answer changes that.
+    ``secret_act``: what is done about the secret of the nodes' keys. ``look_again``: when to decide anew, at the
+    latest, if nothing happens. ``kept``: for the next decision.
     """
 
     steps: tuple[Step, ...]
@@ -56,6 +58,7 @@ class Decision:
     word_why: str
     answer: Answer | None
     awaits_gateway: bool
+    secret_act: SecretAct | None
     is_settled: bool
     is_drained: bool
     look_again: float | None
@@ -70,7 +73,7 @@ def decide(seen: Situation) -> Decision:
     behind = is_behind(seen.kept.behind, seen.replica)
     disk = seen.replica.disk if seen.replica else seen.kept.disk
     known = replace(seen.kept, behind=behind, cut_off=is_cut_off(seen), declared=is_declared(seen), disk=disk)
-    seen = replace(seen, kept=known)
+    seen = replace(seen, kept=replace(known, differs=differs(seen)))
     asks = asks_for_peer(seen)
     act, why = data_act(seen, asks=asks)
     abandoned = why if act is Act.ABANDON else seen.kept.abandoned
@@ -121,6 +124,7 @@ def _outward(
         word_why=word_why,
         answer=answer(seen.replica, seen.peer, gateway_for_sure(seen)),
         awaits_gateway=awaits_gateway(seen),
+        secret_act=secret_act(seen),
         is_settled=settled,
         is_drained=drained,
         look_again=look_again(seen),

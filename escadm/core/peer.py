@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from escadm.core.drbd.evidence import Evidence, decode
 from escadm.core.drbd.evidence import encode as encode_evidence
+from escadm.core.drbd.secret import PairSecret
+from escadm.core.drbd.secret import decode as decode_secret
+from escadm.core.drbd.secret import encode as encode_secret
 from escadm.core.role import Peer
 from escadm.core.types import Plan, Role, Vrrp
 
@@ -38,6 +41,7 @@ class Message:
     reasons: tuple[str, ...] = ()
     pairing: Mapping[str, str] = field(default_factory=dict)
     replica: Evidence | None = None
+    secret: PairSecret | None = None
 
 
 def document(message: Message) -> dict[str, object]:
@@ -55,6 +59,7 @@ def document(message: Message) -> dict[str, object]:
         "reasons": list(message.reasons),
         "pairing": dict(message.pairing),
         "replica": encode_evidence(message.replica) if message.replica else None,
+        "secret": encode_secret(message.secret) if message.secret else None,
     }
 
 
@@ -101,6 +106,7 @@ def parse(data: bytes, address: str) -> Peer | None:
             asks=told.get("asks") is True,
             runs=told.get("runs") is True,
             hears_us=bool(hears) if isinstance(hears, list) else None,
+            secret=decode_secret(told.get("secret")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

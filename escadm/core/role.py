@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from escadm.core.drbd.evidence import Evidence
+from escadm.core.drbd.secret import PairSecret
 from escadm.core.drbd.state import Replica
 from escadm.core.graph import above
 from escadm.core.reconcile import DOWN, Live
@@ -26,6 +27,7 @@ class Peer:
     ``asks``: it is about to go on without this node's copy, and wants that outdated. ``stale``: this node's DRBD has
     seen more of it since it said this. ``runs``: something of the primary is left there. ``hears_us``: whether it hears
     this node, on any path; None = a version that does not say.
+    ``secret``: its part in the secret of the nodes' keys; None = a version that knows of none.
     """
 
     address: str
@@ -45,6 +47,7 @@ class Peer:
     stale: bool = False
     runs: bool = False
     hears_us: bool | None = None
+    secret: PairSecret | None = None
 
     @property
     def able(self) -> bool:

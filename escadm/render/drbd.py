@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from escadm.core.types import Address, DrbdSpec, RenderedFile
+import re
+
+from escadm.core.types import Address, DrbdSpec, RenderedFile, Secret
 from escadm.paths import Paths
-from escadm.render.template import fill
+from escadm.render.template import fill, is_generated
 
 MODE = 0o644
 MODE_WITH_SECRET = 0o640
@@ -41,8 +43,37 @@ STARTUP_OPTIONS = {"wfc-timeout": "30", "degr-wfc-timeout": "15", "outdated-wfc-
 CRAM_HMAC = "sha256"
 
 
-def render_drbd(spec: DrbdSpec, paths: Paths) -> RenderedFile:
-    """The file for both nodes: the order of ``spec.nodes`` does not show in it."""
+FOLLOWS = "# follows from the keys of both nodes"
+SECTION = "    net {\n"
+PAIR_SECRET = re.compile(
+    rf'        {FOLLOWS}\n        shared-secret "([0-9a-f]+)";\n(?:        cram-hmac-alg {CRAM_HMAC};\n)?'
+)
+
+
+def pair_secret_in(text: str) -> Secret | None:
+    """The secret of the nodes' keys that an esc.res has; None where it has none, or one that was configured."""
+    found = PAIR_SECRET.search(text)
+    return Secret(found[1]) if found else None
+
+
+def with_pair_secret(text: str, secret: Secret | None) -> str:
+    """An esc.res with this secret of the nodes' keys in place of its present one, or with none. One that is not ours,
+    or has a secret that was configured, stays as it is."""
+    bare = PAIR_SECRET.sub("", text)
+    if secret is None:
+        return bare
+    if not is_generated(bare) or "shared-secret" in bare:
+        return text
+    lines = f'        {FOLLOWS}\n        shared-secret "{secret.reveal()}";\n'
+    lines += "" if "cram-hmac-alg" in bare else f"        cram-hmac-alg {CRAM_HMAC};\n"
+    return bare.replace(SECTION, SECTION + lines, 1)
+
+
+def render_drbd(spec: DrbdSpec, paths: Paths, pair_secret: Secret | None = None) -> RenderedFile:
+    """The file for both nodes: the order of ``spec.nodes`` does not show in it.
+
+    ``pair_secret``: the one that follows from the nodes' keys, once it was taken up. It counts where ``spec`` has none.
+    """
     fencing = {"fencing": FENCING}
     net = {**NET_OPTIONS, **(fencing if spec.major > 8 else {}), **dict(spec.net_options)}
     disk = {**DISK_OPTIONS, **(fencing if spec.major <= 8 else {}), **dict(spec.disk_options)}
@@ -59,7 +90,9 @@ def render_drbd(spec: DrbdSpec, paths: Paths) -> RenderedFile:
             "startup": STARTUP_OPTIONS.items(),
         },
     )
-    return RenderedFile(str(paths.drbd_res), text, MODE if spec.shared_secret is None else MODE_WITH_SECRET)
+    if spec.shared_secret is None:
+        text = with_pair_secret(text, pair_secret)
+    return RenderedFile(str(paths.drbd_res), text, MODE_WITH_SECRET if "shared-secret" in text else MODE)
 
 
 def _endpoint(address: Address, port: int) -> tuple[str, str]:

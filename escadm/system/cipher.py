@@ -1,4 +1,4 @@
-"""The cryptography between the two agents: X25519, HKDF with SHA-256 (RFC 5869), XChaCha20-Poly1305; libsodium's.
+"""The cryptography between the two nodes: X25519, HKDF with SHA-256 (RFC 5869), XChaCha20-Poly1305; libsodium's.
 
 Loaded by the agent, and by the command that makes a key, alone.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import os
 import stat
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import TypeVar
 
 from nacl.bindings import (
@@ -19,12 +19,15 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
+from escadm.core.types import Secret
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.keys import LENGTH, read_key, write_pair
 
 NONCE = 24
 LABEL = b"escadm agents 1"
+DRBD_LABEL = b"escadm drbd 1"
+DRBD_BYTES = 31  # in hexadecimal digits, of which DRBD takes 63 at most
 MOST_KEPT = 16
 
 K = TypeVar("K")
@@ -60,17 +63,32 @@ class KeyPair:
             return None
         return text
 
+    def secret_with(self, peer: bytes) -> Secret | None:
+        """A text that this node and ``peer`` alone can work out, the same on both, for DRBD; None for a public key that
+        shares nothing (of low order)."""
+        shared = self._shared_with(peer)
+        if shared is None:
+            return None
+        both = b"".join(sorted((self.public, peer)))
+        return Secret(blake2b(both, key=shared, digest_size=DRBD_BYTES, person=DRBD_LABEL).hexdigest())
+
     def _key(self, sender: bytes, receiver: bytes, peer: bytes, session: bytes) -> bytes | None:
-        """The key of one direction of one session; None for a public key that shares nothing (of low order)."""
+        """The key of one direction of one session; None for a public key that shares nothing."""
         name = (sender, receiver, session)
         if name not in self._keys:
-            try:
-                shared = self._shared.get(peer) or crypto_scalarmult(self._private, peer)
-            except CryptoError:
+            shared = self._shared_with(peer)
+            if shared is None:
                 return None
-            _keep(self._shared, peer, shared)
             _keep(self._keys, name, derive(shared, session, LABEL + sender + receiver))
         return self._keys[name]
+
+    def _shared_with(self, peer: bytes) -> bytes | None:
+        try:
+            shared: bytes = self._shared.get(peer) or crypto_scalarmult(self._private, peer)
+        except CryptoError:
+            return None
+        _keep(self._shared, peer, shared)
+        return shared
 
 
 def derive(shared: bytes, salt: bytes, info: bytes) -> bytes:

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from escadm.errors import EscadmError, Failed, NotPermitted
 PREVIOUS = ".previous"
 ORIGINAL = ".orig"
 NEW_FILE_MODE = 0o644
+_REPLACING = threading.RLock()
+"""Two threads of one process replace files one after the other: who edits one has seen what it replaces."""
 
 
 def read(path: Path) -> str | None:
@@ -127,6 +130,20 @@ def replace_all(files: Sequence[RenderedFile], aside: Sequence[Path] = (), *, ke
     before the first name changes; should a rename fail all the same, those already done are taken back. Returns the
     paths that changed.
     """
+    with _REPLACING:
+        return _replace_all(files, aside, keep=keep)
+
+
+def edit(path: Path, change: Callable[[str], str], mode: int) -> bool:
+    """Replace the text of a file by what ``change`` makes of it; whether that differs. Nothing where there is none."""
+    with _REPLACING:
+        text = read(path)
+        if text is None:
+            return False
+        return bool(replace_all([RenderedFile(str(path), change(text), mode)], keep=False))
+
+
+def _replace_all(files: Sequence[RenderedFile], aside: Sequence[Path], *, keep: bool) -> list[str]:
     swaps: list[_Swap] = []
     done: list[_Swap] = []
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from escadm.core.session import Cipher, fingerprint
+from escadm.core.types import Secret
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system import keys
-from escadm.system.cipher import load_pair
+from escadm.system.cipher import KeyPair, load_pair
 
 log = get(__name__)
 
@@ -17,7 +18,7 @@ class Identity:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._pair: Cipher | None = None
+        self._pair: KeyPair | None = None
         self.pinned: bytes | None = None
 
     def load(self) -> Cipher:
@@ -47,6 +48,11 @@ class Identity:
         log.info("the peer's key is forgotten")
         keys.forget(self._paths)
         self.pinned = None
+
+    @property
+    def secret(self) -> Secret | None:
+        """What this node and its peer alone can work out; None before the peer's key is pinned."""
+        return self._pair.secret_with(self.pinned) if self._pair and self.pinned else None
 
     @property
     def node_fingerprint(self) -> str:

@@ -183,7 +183,7 @@ class Verbs:
         if _of(changes, ChangeClass.RESTART) and not node.lacks:
             return "reloaded; what was changed takes effect with: escadm restart"
         node.take_plan(prepared.plan)
-        await node.stage.reload(written)
+        await node.reload(written)
         if node.active:
             await self._patience.come_up(frozenset(node.plan.units))
         return "reloaded" if changes or written else "reloaded: nothing has changed"

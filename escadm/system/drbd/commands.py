@@ -20,6 +20,7 @@ from escadm.core.drbd.state import (
     parse_events2,
     parse_generation,
 )
+from escadm.core.types import Secret
 from escadm.errors import Failed
 from escadm.system.run import ANY_CODE, Completed, Run, listen, run
 
@@ -34,6 +35,7 @@ POLL = 0.02
 DISKLESS = "Diskless"
 ASKERS = frozenset({b"drbd_async_h", b"escadm-fence-pe"})
 """The kernel's thread that asks what has become of the peer, and the handler that it asks; names end after 15 bytes."""
+SHOWN_SECRET = re.compile(r'shared-secret\s+"?([^";\s]+)"?;')
 NO_RESOURCE = ("unknown resource", "no such resource", "(158)", "resource not known", "minor not allocated")
 NO_META_DATA = ("No valid meta data", "No valid meta-data", "(119)")
 
@@ -148,6 +150,25 @@ def abandon(run: Run = run) -> None:
             raise Failed(f"cannot {what}: the disk is not let go yet ({replica.disk})")
         time.sleep(POLL)
     _change(run, what, "resume-io")
+
+
+def read_secret(run: Run = run) -> Secret | None:
+    """The secret that the kernel asks the peer for; None where it asks for none, and where the volume is down."""
+    told = run(["drbdsetup", "show", RESOURCE], timeout=READ_LIMIT, ok=ANY_CODE)
+    if told.code != 0 and not _is_unknown(told):
+        raise Failed(f"cannot ask DRBD how {RESOURCE} is set up: {_meaning(told)}")
+    found = SHOWN_SECRET.search(told.stdout)
+    return Secret(found[1]) if found else None
+
+
+def apply_net_options(run: Run = run) -> None:
+    """Have the kernel go by what esc.res says of the connection, a secret included. It stays connected."""
+    _change(run, "change the options of the connection", "net-options")
+
+
+def connect(run: Run = run) -> None:
+    """Try to connect, where DRBD has stopped to. The data is compared as ever: a split brain stays one."""
+    _change(run, "connect", "connect")
 
 
 def connect_discarding(run: Run = run) -> None:
