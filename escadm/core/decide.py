@@ -109,6 +109,9 @@ def _outward(
     facts = facts_of(seen)
     settled = is_settled(seen, wanted)
     drained = is_drained(seen.plan, live)
+    on_secret = secret_act(seen)
+    if on_secret is SecretAct.CONNECT:
+        kept = replace(kept, differs=False)  # once is enough
     return Decision(
         steps=steps,
         renewed=renewed,
@@ -124,7 +127,7 @@ def _outward(
         word_why=word_why,
         answer=answer(seen.replica, seen.peer, gateway_for_sure(seen)),
         awaits_gateway=awaits_gateway(seen),
-        secret_act=secret_act(seen),
+        secret_act=on_secret,
         is_settled=settled,
         is_drained=drained,
         look_again=look_again(seen),

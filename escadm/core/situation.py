@@ -69,8 +69,8 @@ class Kept:
     ``behind``: whether the peer may have written what is not here: it was Primary when DRBD last saw it, and nothing is
     known of it since. ``cut_off``: whether this node has reached nobody since it was in touch with the peer.
     ``declared``: whether somebody has said that the data here is the one to go on with. ``disk``: what DRBD last
-    said of this node's. ``differs``: whether the nodes' secrets do, see escadm.core.rules.secret. ``stood_at``: when it
-    last stood for the role again, having heard the primary's adverts. ``doubt``: what contradicts keepalived's word.
+    said of this node's. ``differs``: whether the nodes' secrets do, or may have (core.rules.secret). ``stood_at``: when
+    it last stood for the role again, having heard the primary's adverts. ``doubt``: what contradicts keepalived's word.
     ``restarted``: when keepalived was restarted for that. ``distrust``: why this node is in fault because of it, and
     until when.
     """
@@ -86,7 +86,7 @@ class Kept:
     cut_off: bool = False
     declared: bool = False
     disk: str = ""
-    differs: bool = False
+    differs: bool = True
     stood_at: float | None = None
     doubt: Doubt | None = None
     restarted: float | None = None

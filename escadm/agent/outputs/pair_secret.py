@@ -97,6 +97,7 @@ def _carry_out(act: SecretAct, secret: Secret | None, paths: Paths) -> None:
     elif act is SecretAct.APPLY:
         apply_net_options()
     elif act is SecretAct.CONNECT:
+        apply_net_options()
         connect()
 
 

@@ -29,15 +29,37 @@ class SecretAct(Enum):
     CONNECT = auto()
 
 
+def part(seen: Situation) -> PairSecret | None:
+    """This node's part in the secret, None without DRBD.
+
+    It works none out where esc-config.yaml names another one. DRBD that has stopped connecting goes by what is written
+    once it connects again.
+    """
+    spec, found = seen.plan.drbd, seen.secret
+    if spec is None:
+        return None
+    used = found.written if found.used is not None and _has_stopped(seen) else found.used
+    return PairSecret(found.own if spec.shared_secret is None else "", found.written, used)
+
+
 def differs(seen: Situation) -> bool:
-    """Whether the nodes' DRBDs go by different secrets, or did when this one stopped connecting."""
-    return _differs_now(seen) or (seen.kept.differs and _has_stopped(seen))
+    """Whether the nodes' DRBDs go by different secrets, or may have done so when this one stopped connecting.
+
+    While that is not known it is as it was.
+    """
+    now = _differs_now(seen)
+    if not _has_stopped(seen):
+        return seen.kept.differs if now is None else now
+    went_by_another = seen.secret.used not in (None, "", seen.secret.written)
+    return seen.kept.differs or went_by_another or now is True
 
 
 def secret_act(seen: Situation) -> SecretAct | None:
     """What is to be done now. Nothing where esc-config.yaml names a secret, nor while the data is acted on."""
-    spec, mine = seen.plan.drbd, seen.secret
-    if spec is None or spec.shared_secret is not None or seen.secret_acting or seen.acting or seen.kept.abandoned:
+    spec, mine = seen.plan.drbd, part(seen)
+    if mine is None or spec is None or spec.shared_secret is not None:
+        return None
+    if seen.secret_acting or seen.acting or seen.kept.abandoned:
         return None
     return _on_disk(seen, mine) or _in_the_kernel(seen, mine)
 
@@ -70,12 +92,13 @@ def _in_the_kernel(seen: Situation, mine: PairSecret) -> SecretAct | None:
     return SecretAct.CONNECT if is_mended and is_heard and seen.replica.has_disk else None
 
 
-def _differs_now(seen: Situation) -> bool:
-    mine = seen.secret
-    if seen.peer is None or not seen.peer.heard or mine.used is None:
-        return False
+def _differs_now(seen: Situation) -> bool | None:
+    """None where that is not known. A peer that knows of no secret goes by none."""
+    mine = part(seen)
+    if seen.peer is None or not seen.peer.heard or mine is None or mine.used is None:
+        return None
     theirs = seen.peer.secret.used if seen.peer.secret is not None else ""
-    return theirs is not None and theirs != mine.used
+    return None if theirs is None else theirs != mine.used
 
 
 def _has_stopped(seen: Situation) -> bool:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from escadm.core.drbd.evidence import evidence_of
 from escadm.core.drbd.fencing import NO_GATEWAY
-from escadm.core.drbd.secret import PairSecret
 from escadm.core.health import Facts
 from escadm.core.peer import LONGEST_REASON, MOST_REASONS, Message, pairing_of
 from escadm.core.reconcile import DOWN
 from escadm.core.rules.data import asks_for_peer
 from escadm.core.rules.role import intent_of, why_held
+from escadm.core.rules.secret import part
 from escadm.core.rules.table import applied
 from escadm.core.rules.trouble import doubts, failing, faults, findings, unfit_data
 from escadm.core.situation import Situation
@@ -66,16 +64,8 @@ def message_of(seen: Situation, *, settled: bool, drained: bool) -> Message:
         reasons=tuple(_reasons(seen)),
         pairing=pairing_of(seen.plan),
         replica=evidence_of(seen.replica, kept.role_since) if seen.replica else None,
-        secret=_secret_of(seen),
+        secret=part(seen),
     )
-
-
-def _secret_of(seen: Situation) -> PairSecret | None:
-    """This node's part in the secret of the keys: it works none out where esc-config.yaml names another one."""
-    spec = seen.plan.drbd
-    if spec is None:
-        return None
-    return seen.secret if spec.shared_secret is None else replace(seen.secret, own="")
 
 
 def _reasons(seen: Situation) -> list[str]:

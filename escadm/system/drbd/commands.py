@@ -7,6 +7,7 @@ that. Every call has a time limit, and its refusals are told in plain words.
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import time
 from contextlib import suppress
@@ -21,7 +22,7 @@ from escadm.core.drbd.state import (
     parse_generation,
 )
 from escadm.core.types import Secret
-from escadm.errors import Failed
+from escadm.errors import EscadmError, Failed
 from escadm.system.run import ANY_CODE, Completed, Run, listen, run
 
 RESOURCE = "esc"
@@ -162,8 +163,24 @@ def read_secret(run: Run = run) -> Secret | None:
 
 
 def apply_net_options(run: Run = run) -> None:
-    """Have the kernel go by what esc.res says of the connection, a secret included. It stays connected."""
-    _change(run, "change the options of the connection", "net-options")
+    """Have the kernel go by what esc.res says of the connection, a secret included. It stays connected.
+
+    Of all that ``drbdadm adjust`` would do this is one step: it neither attaches nor connects anything.
+    """
+    what = "change the options of the connection"
+    told = run(["drbdadm", "--dry-run", "adjust", RESOURCE], timeout=READ_LIMIT, ok=ANY_CODE)
+    if told.code != 0:
+        raise Failed(f"cannot {what}: {_meaning(told)}")
+    for line in told.stdout.splitlines():
+        _, step, *words = [*shlex.split(line), "", ""]
+        if step == "net-options":
+            argv = ["drbdsetup", step, *filter(None, words)]
+            try:
+                done = run(argv, timeout=CHANGE_LIMIT, ok=ANY_CODE)
+            except EscadmError:  # what it says has the secret in it
+                raise Failed(f"cannot {what}: drbdsetup {step} does not run, or has no end") from None
+            if done.code != 0:
+                raise Failed(f"cannot {what}: {_meaning(done)}")
 
 
 def connect(run: Run = run) -> None:
