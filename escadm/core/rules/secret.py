@@ -87,9 +87,8 @@ def _in_the_kernel(seen: Situation, mine: PairSecret) -> SecretAct | None:
     if mine.used != mine.written:
         both_have_it = theirs is not None and theirs.written == mine.written
         return SecretAct.APPLY if both_have_it or not mine.written else None
-    is_mended = seen.kept.differs and _has_stopped(seen) and not _differs_now(seen)
-    is_heard = seen.peer is not None and seen.peer.heard
-    return SecretAct.CONNECT if is_mended and is_heard and seen.replica.has_disk else None
+    is_mended = seen.kept.differs and _has_stopped(seen) and _differs_now(seen) is False
+    return SecretAct.CONNECT if is_mended and seen.replica.has_disk else None
 
 
 def _differs_now(seen: Situation) -> bool | None:

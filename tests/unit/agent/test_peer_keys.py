@@ -119,6 +119,10 @@ def test_each_pins_the_others_key_and_hears_whether_it_is_heard(one: Side, two: 
             known = one.links.acquaintance()
             assert (known.node_key, known.peer_key) == (fingerprint(one.key), fingerprint(two.key))
             assert not known.stranger
+            identities = [side.links._identity for side in (one, two)]
+            assert identities[0].secret == identities[1].secret is not None
+            identities[0].forget()
+            assert identities[0].secret is None
 
     run(work())
 

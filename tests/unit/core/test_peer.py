@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from escadm.core.drbd.evidence import Evidence, encode
+from escadm.core.drbd.secret import PairSecret
+from escadm.core.drbd.secret import encode as encode_secret
 from escadm.core.peer import REASONS_TAKEN, parse
 from escadm.core.peer import encode as encode_content
 from escadm.core.role import Peer
@@ -34,6 +36,16 @@ def test_what_the_peer_tells_of_its_copy() -> None:
     strange = parsed(replica="StandAlone")
     assert strange is not None
     assert strange.replica is None
+
+
+def test_what_the_peer_tells_of_the_secret_of_the_keys() -> None:
+    told = parsed(secret=encode_secret(PairSecret("aa", "bb", "")))
+    assert told is not None
+    assert told.secret == PairSecret("aa", "bb", "")
+    older, strange = parsed(), parsed(secret=["aa"])
+    assert older is not None
+    assert strange is not None
+    assert older.secret is strange.secret is None
 
 
 def test_what_the_peer_tells_of_a_loss() -> None:

@@ -73,6 +73,7 @@ def refused(mine: PairSecret, theirs: PairSecret | None, replica: Replica = STOP
         # it connects once more when both go by the same, and at no other time
         (refused(WHOLE, WHOLE), SecretAct.CONNECT),
         (refused(WHOLE, WRITTEN), None),
+        (refused(WHOLE, PairSecret(OWN, OWN)), None),
         (refused(WHOLE, WHOLE, CONNECTING), None),
         (refused(WHOLE, WHOLE, replace(STOPPED, disk="Diskless")), None),
         (between(WHOLE, WHOLE, STOPPED), None),
@@ -299,7 +300,7 @@ def worlds(begin: World, faults: int, ticks: int) -> Iterator[World]:
     ids=["none yet", "both", "one lacks it", "replaced peer", "both keys are new"],
 )
 def test_whatever_happens_both_go_by_it_and_are_connected_in_the_end(begin: World) -> None:
-    """Cuts, agents that end, power, and disks that are full, at any two moments of the first dozen."""
+    """Cuts, agents that end, power, and disks that are full, at any three moments of the beginning."""
     found = 0
     for world in worlds(begin, faults=3, ticks=14):
         after = world

@@ -9,7 +9,7 @@ import pytest
 from escadm.core.types import DrbdSpec, Secret
 from escadm.errors import Failed
 from escadm.paths import Paths
-from escadm.render.drbd import render_drbd
+from escadm.render.drbd import pair_secret_in, render_drbd, with_pair_secret
 
 NODES = (ip_address("172.16.0.0"), ip_address("172.16.1.0"))
 PLAIN = DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 7789)
@@ -51,6 +51,43 @@ def test_a_secret_brings_the_algorithm_that_needs_it() -> None:
         NODES, "/dev/vdb", "/dev/drbd1", 1, net_options=(("cram-hmac-alg", "sha1"),), shared_secret=Secret("x")
     )
     assert section(chosen, "net")["cram-hmac-alg"] == "sha1"
+
+
+PAIR_SECRET = Secret("0a" * 31)
+
+
+def test_the_secret_of_the_keys_stands_beside_the_rest_and_can_be_put_and_taken_away() -> None:
+    bare, secret = render_drbd(PLAIN, Paths()), render_drbd(PLAIN, Paths(), PAIR_SECRET)
+    assert secret.mode == 0o640
+    assert f'        shared-secret "{PAIR_SECRET.reveal()}";\n        cram-hmac-alg sha256;\n' in secret.text
+    assert pair_secret_in(bare.text) is None
+    assert pair_secret_in(secret.text) == PAIR_SECRET
+    assert with_pair_secret(bare.text, PAIR_SECRET) == secret.text
+    assert with_pair_secret(secret.text, None) == with_pair_secret(bare.text, None) == bare.text
+    another = with_pair_secret(secret.text, Secret("0b" * 31))
+    assert pair_secret_in(another) == Secret("0b" * 31)
+    assert another.count("shared-secret") == another.count("cram-hmac-alg") == 1
+
+
+def test_an_algorithm_that_was_chosen_stays() -> None:
+    chosen = DrbdSpec(NODES, "/dev/vdb", "/dev/drbd1", 1, net_options=(("cram-hmac-alg", "sha1"),))
+    bare, secret = render_drbd(chosen, Paths()).text, render_drbd(chosen, Paths(), PAIR_SECRET).text
+    assert "sha256" not in secret
+    assert pair_secret_in(secret) == PAIR_SECRET
+    assert with_pair_secret(secret, None) == bare
+    assert with_pair_secret(bare, PAIR_SECRET) == secret
+
+
+def test_a_secret_that_was_configured_counts_and_is_not_taken_for_that_of_the_keys() -> None:
+    configured = render_drbd(SECRET, Paths(), PAIR_SECRET)
+    assert configured == render_drbd(SECRET, Paths())
+    assert pair_secret_in(configured.text) is None
+    assert with_pair_secret(configured.text, PAIR_SECRET) == with_pair_secret(configured.text, None) == configured.text
+
+
+def test_a_file_of_somebody_elses_gets_no_secret() -> None:
+    theirs = "resource esc {\n    net {\n    }\n}\n"
+    assert with_pair_secret(theirs, PAIR_SECRET) == theirs
 
 
 def test_no_policy_that_throws_data_away() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from escadm.core.drbd.state import Replica
+from escadm.core.types import Secret
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.drbd import commands
@@ -151,6 +152,62 @@ def test_a_primary_that_is_in_use_keeps_its_connection() -> None:
     with pytest.raises(Failed):
         commands.take_down(run)
     assert run.asked == ["drbdadm secondary esc"]
+
+
+SHOWN = """resource esc {
+    net {
+        cram-hmac-alg   	"sha256";
+        shared-secret   	"0a0a";
+    }
+}
+"""
+
+
+def test_the_secret_that_the_kernel_asks_for_is_looked_at() -> None:
+    run = Commands()
+    assert commands.read_secret(run) is None
+    run.stdout = SHOWN
+    assert commands.read_secret(run) == Secret("0a0a")
+    assert run.asked == ["drbdsetup show esc"] * 2
+    assert commands.read_secret(Commands(show=(10, "esc: No such resource\n"))) is None
+    with pytest.raises(Failed, match=r"^cannot ask DRBD how esc is set up: "):
+        commands.read_secret(Commands(show=(20, "something else\n")))
+
+
+def test_of_all_that_an_adjust_would_do_the_options_of_the_connection_alone_are_taken_up() -> None:
+    run = Commands()
+    run.stdout = (
+        "drbdsetup-84 net-options ipv4:10.0.0.2:7789 ipv4:10.0.0.1:7789 --set-defaults --shared-secret=0a0a\n"
+        "drbdsetup-84 attach 1 /dev/vdb /dev/vdb internal\n"
+        "drbdsetup-84 connect esc\n\n"
+    )
+    commands.apply_net_options(run)
+    assert run.asked == [
+        "drbdadm --dry-run adjust esc",
+        "drbdsetup net-options ipv4:10.0.0.2:7789 ipv4:10.0.0.1:7789 --set-defaults --shared-secret=0a0a",
+    ]
+
+
+def test_no_message_about_the_options_of_the_connection_shows_the_secret() -> None:
+    class Ends(Commands):
+        def __call__(self, argv: Sequence[str], **named: Any) -> Completed:
+            if argv[0] == "drbdsetup":
+                raise Failed(f"no end: {argv}")
+            return super().__call__(argv, **named)
+
+    for run in (Ends(), Commands(**{"net-options": (20, "refused\n")})):
+        run.stdout = "drbdsetup net-options esc 1 --shared-secret=0a0a\n"
+        with pytest.raises(Failed, match=r"^cannot change the options of the connection: ") as refused:
+            commands.apply_net_options(run)
+        assert "0a0a" not in refused.value.message + refused.value.hint
+    with pytest.raises(Failed, match=r"^cannot change the options of the connection: "):
+        commands.apply_net_options(Commands(**{"--dry-run": (1, "cannot parse\n")}))
+
+
+def test_it_connects_where_it_has_stopped_to() -> None:
+    run = Commands()
+    commands.connect(run)
+    assert run.asked == ["drbdadm connect esc"]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from escadm.core.types import RenderedFile
 from escadm.errors import EscadmError, Failed, NotPermitted
 from escadm.system.files import (
     OwnFile,
+    edit,
     keep_original,
     read,
     replace_all,
@@ -35,6 +37,34 @@ def test_a_new_file_and_its_folders(tmp_path: Path) -> None:
     assert write_atomically(path, "text\n")
     assert (path.read_text(), mode(path)) == ("text\n", 0o644)
     assert everything(tmp_path) == {"a/b/file": "text\n"}
+
+
+def test_an_edit_sees_what_it_replaces_and_makes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert not edit(path, str.upper, 0o640)
+    path.write_text("text")
+    assert edit(path, str.upper, 0o640)
+    assert not edit(path, str.upper, 0o640)
+    assert (path.read_text(), mode(path)) == ("TEXT", 0o640)
+    assert everything(tmp_path) == {"file": "TEXT"}
+
+
+def test_of_two_threads_the_second_edits_what_the_first_has_written(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+    begun = threading.Barrier(2)
+
+    def append(text: str) -> None:
+        begun.wait(60)
+        for _ in range(20):
+            edit(path, lambda before: before + text, 0o644)
+
+    threads = [threading.Thread(target=append, args=(letter,)) for letter in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(path.read_text()) == ["a"] * 20 + ["b"] * 20
 
 
 def test_what_cannot_be_replaced_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,17 @@ def test_the_same_twice_is_not_the_same() -> None:
     assert first != second
 
 
+def test_two_nodes_have_a_secret_that_nobody_else_has_and_every_version_has_the_same() -> None:
+    one, two, three = (KeyPair(bytes([number]) * 32) for number in (1, 2, 3))
+    secret = one.secret_with(two.public)
+    assert secret is not None
+    assert secret.reveal() == "05c2c183867df9563b3658819600f5b5dce8477cedddecef4ea2ffb0a31f3a"
+    assert two.secret_with(one.public) == secret
+    assert len({secret, one.secret_with(three.public), two.secret_with(three.public)}) == 3
+    assert secret.reveal() not in f"{secret} {secret!r}"
+    assert one.secret_with(bytes(32)) is None
+
+
 def test_a_public_key_that_shares_nothing_opens_and_seals_nothing() -> None:
     one = KeyPair(bytes([1]) * 32)
     assert one.seal(bytes(32), SESSION, HEADER, b"text") == b""
