@@ -31,7 +31,7 @@ def adopt(node: Node, memory: Memory) -> None:
     _adopt_strays(node, memory)
     _adopt_unwritten(node)
     _adopt_ground(node)
-    node.vrrp = node.feed.newest
+    node.inputs.vrrp = node.inputs.words.newest
 
 
 def _adopt_strays(node: Node, memory: Memory) -> None:
@@ -99,7 +99,7 @@ def _adopt(node: Node, memory: UnitMemory, *, is_written: bool) -> None:
 def _adopt_unwritten(node: Node) -> None:
     """What is up although nobody wrote it down: a mount, the volume, a promotion, what systemd started at boot."""
     for name, unit, kind in started(node.plan):
-        if name in node.absent or node.state(name) is not UnitState.STOPPED:
+        if name in node.absent or node.stage.state(name) is not UnitState.STOPPED:
             continue
         try:
             is_up = kind.is_up(unit, node.paths)
@@ -113,10 +113,10 @@ def _adopt_unwritten(node: Node) -> None:
 def _adopt_ground(node: Node) -> None:
     """Groups and local folders, of which the machine shows nothing: they are up where something stands on them."""
     for name, unit, kind in reversed(started(node.plan)):
-        if node.state(name) is not UnitState.STOPPED or not kind.is_ground(unit):
+        if node.stage.state(name) is not UnitState.STOPPED or not kind.is_ground(unit):
             continue
         above = (other.name for other in node.plan.units.values() if name in other.needs)
-        if any(node.state(other) in UP for other in above):
+        if any(node.stage.state(other) in UP for other in above):
             _adopt_running(node, unit)
 
 

@@ -52,15 +52,3 @@ class Attempts:
     def _time_is_up(self) -> None:
         self._timer = None
         self._again()
-
-
-def is_answered(true: Callable[[], bool], future: asyncio.Future[None]) -> bool:
-    """Whether nobody waits any longer: the question is answered with yes or with an error, or was given up."""
-    if future.done():
-        return True
-    try:
-        if true():
-            future.set_result(None)
-    except Exception as error:
-        future.set_exception(error)
-    return future.done()

@@ -124,4 +124,4 @@ class Completion:
             for each in lacks:
                 log.warning("in fault: %s", each.sentence)
             self._node.lacks = lacks
-            self._node.wake()
+            self._node.turns.wake()

@@ -35,8 +35,9 @@ from escadm.core.types import Kind, Role, Start, Step, UnitState, Verdict
 class Decision:
     """All that goes outward.
 
-    ``steps``: what may be started and stopped now. ``renewed``: units that have to go round from now on. ``role``: the
-    one that was reached. ``fit``: what keepalived is told, None = nothing new. ``message``: what the peer is told.
+    ``steps``: what may be started and stopped now. ``renewed``: units that have to go round from now on. ``goal``: what
+    should be up. ``role``: the one that was reached. ``fit``: what keepalived is told, None = nothing new. ``message``:
+    what the peer is told.
     ``facts`` and ``verdict``: what is published. ``act``: what is done about the data, for the reason ``act_why``;
     ``word_act`` and ``word_why``: about keepalived's word. ``answer``: what DRBD is told of the peer if it asks, None
     while that is not known. ``awaits_gateway``: its next answer changes that.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from escadm.agent.drivers.driver import Driver, Post
 from escadm.agent.drivers.registry import KINDS
 from escadm.core.lifecycle import Effect, Event, Life, Limits, transition
-from escadm.core.reconcile import UP, Live
+from escadm.core.reconcile import DOWN, UP, Live
 from escadm.core.types import Plan, Step, Stop, Unit, UnitState
 from escadm.log import get
 
@@ -22,25 +22,34 @@ processor ten of waiting until the program has begun. The loop has to hear the p
 log = get(__name__)
 
 MakeDriver = Callable[[Unit, Post], Driver]
-OnChange = Callable[[str, Life, Life], None]
+Watcher = Callable[[str, Life, Life], None]
 
 
 class Stage:
     """All units that ever lived in this agent, by name.
 
-    ``make`` gives a driver for one incarnation of a unit; ``on_change(name, before, after)`` hears of every change of
-    a life. Errors of a driver become the state of its unit.
+    ``make`` gives a driver for one incarnation of a unit; each of ``watchers`` hears of every change of a life: its
+    name, before, after. Errors of a driver become the state of its unit.
     """
 
-    def __init__(self, make: MakeDriver, on_change: OnChange) -> None:
+    def __init__(self, make: MakeDriver) -> None:
         self._make = make
-        self._on_change = on_change
+        self.watchers: list[Watcher] = []
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.lives: dict[str, Life] = {}
         self.units: dict[str, Unit] = {}
         self.drivers: dict[str, Driver] = {}
         self.stale: set[str] = set()
+
+    def state(self, name: str) -> UnitState:
+        """The state of a unit; one that never lived is stopped."""
+        life = self.lives.get(name)
+        return life.state if life else UnitState.STOPPED
+
+    def is_down(self) -> bool:
+        """Whether nothing runs."""
+        return all(life.state in DOWN for life in self.lives.values())
 
     def live(self) -> dict[str, Live]:
         """What the reconciler looks at."""
@@ -100,7 +109,8 @@ class Stage:
         for effect in effects:
             self._act(name, unit, effect)
         if after != before:
-            self._on_change(name, before, after)
+            for watch in self.watchers:
+                watch(name, before, after)
 
     def adopt(self, unit: Unit, life: Life, driver: Driver | None, *, stale: bool) -> None:
         """Put a unit on the stage as an earlier agent left it."""

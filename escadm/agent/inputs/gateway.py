@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from escadm.agent.inputs.listener import Listener
+from escadm.core.situation import Gateway
 from escadm.core.types import Address
 from escadm.log import get
 from escadm.system.ping import open_ping
@@ -38,9 +39,9 @@ class GatewayFeed:
         self.awaited = False
 
     @property
-    def is_asked(self) -> bool:
-        """Whether there is one to ask."""
-        return bool(self._addresses)
+    def seen(self) -> Gateway:
+        """All of it as one value, and whether there is one to ask."""
+        return Gateway(bool(self._addresses), self.reached, self.gone, self.answered_at)
 
     def ask(self, addresses: Sequence[Address], interval: float) -> None:
         """Ask these from now on, each every ``interval`` seconds, and no others; none at all is fine."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from escadm.agent.inputs.drbd_events import ReplicaFeed
-from escadm.core.drbd.state import Replica
+from escadm.agent.inputs.inputs import Inputs
+from escadm.agent.turns import Turns
 from escadm.core.rules.data import Act
 from escadm.errors import EscadmError
 from escadm.log import get
@@ -17,20 +17,13 @@ ACTS_AGAIN = 1.0
 
 log = get(__name__)
 
-Until = Callable[[Callable[[], bool]], Awaitable[None]]
-
 
 class DataActs:
-    """One act at a time. ``seen()`` is the volume as it is known now, ``until(true)`` waits for a turn's end where
-    ``true()`` holds, ``wake`` asks for another turn."""
+    """One act at a time; its effect is looked for at the end of each turn, and its end makes another one."""
 
-    def __init__(
-        self, feed: ReplicaFeed, seen: Callable[[], Replica | None], until: Until, wake: Callable[[], None]
-    ) -> None:
-        self._feed = feed
-        self._seen = seen
-        self._until = until
-        self._wake = wake
+    def __init__(self, inputs: Inputs, turns: Turns) -> None:
+        self._inputs = inputs
+        self._turns = turns
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -48,12 +41,12 @@ class DataActs:
         self._task = asyncio.get_running_loop().create_task(self._do(work))
 
     async def _do(self, work: Callable[[], None]) -> None:
-        before = self._seen()
+        before = self._inputs.replica
         try:
             await asyncio.to_thread(work)
         except EscadmError as error:
             log.warning("drbd: %s", error.message)
-        self._feed.look()
+        self._inputs.volume.look()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._until(lambda: self._seen() != before), ACTS_AGAIN)
-        asyncio.get_running_loop().call_soon(self._wake)
+            await asyncio.wait_for(self._turns.until(lambda: self._inputs.replica != before), ACTS_AGAIN)
+        asyncio.get_running_loop().call_soon(self._turns.wake)

@@ -34,13 +34,13 @@ class Pulse:
         self._text = ""
         self._states: dict[str, UnitState] = {}
         self._moved = self._loop.time()
-        node.watchers.append(self._note)
+        node.stage.watchers.append(self._note)
 
     async def run(self) -> None:
         """A beat after each completed turn, about twice a second."""
         attempts = Attempts(lambda: None)
         while True:
-            await self._node.until(lambda: self._node.has_decided)
+            await self._node.turns.until(lambda: self._node.has_decided)
             if not self._node.outputs.misleads:  # the commands doubt a status without it
                 attempts.make("give a sign of life", self._beat)
             attempts.make("tell systemd", self._tell)
@@ -61,12 +61,12 @@ class Pulse:
         if text != self._text:
             news.append(f"STATUS={text}")
             self._text = text
-        if self._node.ending and now - self._moved < self._longest_step():
+        if self._node.wishes.ending and now - self._moved < self._longest_step():
             news.append(f"EXTEND_TIMEOUT_USEC={MORE_TIME * 1e6:.0f}")
         if news:
             tell_systemd("\n".join(news))
 
-    def _note(self, name: str, life: Life) -> None:
+    def _note(self, name: str, _before: Life, life: Life) -> None:
         """Another state of a unit is progress; the same one again, for another reason, is none."""
         if self._states.get(name) is not life.state:
             self._states[name] = life.state

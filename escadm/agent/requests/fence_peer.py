@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from escadm.agent.inputs.inputs import Inputs
 from escadm.agent.node import Node
 from escadm.core.drbd.fencing import Answer
 from escadm.core.types import UnitState
@@ -20,11 +21,12 @@ async def ask_for_peer(node: Node) -> Answer:
     again, and none may come once the volume goes down (see take_down in escadm.system.drbd.commands). Raises Failed
     where there is no answer.
     """
-    limit = None if node.replica is not None and node.replica.is_primary else ANSWERS_WITHIN
-    is_back = _Return(node)
+    inputs = node.inputs
+    limit = None if inputs.replica is not None and inputs.replica.is_primary else ANSWERS_WITHIN
+    is_back = _Return(inputs)
 
     def goes_down() -> bool:
-        return node.state("drbd") in (UnitState.STOPPING, UnitState.KILLING)
+        return node.stage.state("drbd") in (UnitState.STOPPING, UnitState.KILLING)
 
     found: Answer | None = None
 
@@ -33,16 +35,16 @@ async def ask_for_peer(node: Node) -> Answer:
         found = node.decision.answer
         return found is not None or is_back() or goes_down()
 
-    node.asked += 1
-    node.replicas.look()
+    inputs.asked += 1
+    inputs.volume.look()
     try:
         async with asyncio.timeout(limit):
-            await node.until(is_over)
+            await node.turns.until(is_over)
     except TimeoutError:
         raise Failed("it is not known what the peer does") from None
     finally:
-        node.asked -= 1
-        node.wake()
+        inputs.asked -= 1
+        node.turns.wake()
     if goes_down():
         raise Failed("the volume is being taken down")
     if found is None:
@@ -53,12 +55,12 @@ async def ask_for_peer(node: Node) -> Answer:
 class _Return:
     """Whether DRBD has lost its connection, and has it again, since the first question."""
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
         self._was_lost = False
 
     def __call__(self) -> bool:
-        replica = self._node.replica
+        replica = self._inputs.replica
         connected = replica is not None and replica.is_connected
         self._was_lost = self._was_lost or (replica is not None and not connected)
         return self._was_lost and connected

@@ -20,8 +20,7 @@ from escadm.core.change import PAIRED_STEPS, classify
 from escadm.core.graph import above, below
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, WAITING, counted_needs
-from escadm.core.role import master_units, why_not_take_over
-from escadm.core.rules.data import peer_lacks
+from escadm.core.role import master_units, why_not_take_over, why_peer_lacks_data
 from escadm.core.rules.role import ELECTION
 from escadm.core.types import Change, ChangeClass, Role, UnitState, Vrrp
 from escadm.errors import Failed, Usage
@@ -65,30 +64,30 @@ class Verbs:
         node = self._node
         resources = sorted(set(resources) | (node.plan.with_members(resources) - node.absent))
 
-        def progress(name: str, life: Life) -> None:
+        def progress(name: str, _before: Life, life: Life) -> None:
             if ":" not in name:
                 detail = life.reason if life.again or life.state in WAITING else ""
                 say({"unit": name, "state": life.state.value, "detail": detail})
 
-        node.watchers.append(progress)
+        node.stage.watchers.append(progress)
         try:
             return await verb()
         finally:
-            node.watchers.remove(progress)
+            node.stage.watchers.remove(progress)
 
     # --- start, stop, restart ---
 
     async def start(self, resources: list[str]) -> str:
         """Everything, or the named resources with what they stand on."""
-        node = self._node
-        if node.ending:
+        node, wishes = self._node, self._node.wishes
+        if wishes.ending:
             raise Failed("cannot start anything: the agent is ending", "start it with: escadm agent")
         if not resources:
-            node.active, node.down = True, frozenset()
+            wishes.active, wishes.down = True, frozenset()
             node.stage.reset(node.plan.units)
             await self._patience.come_up(frozenset(node.plan.units), await_role=True)
             return f"started; this node is {node.role}"
-        if not node.active:
+        if not wishes.active:
             raise Failed("cannot start single resources: this node is stopped", "start it first with: escadm start")
         scope = below({name: counted_needs(unit, node.absent) for name, unit in node.plan.units.items()}, resources)
         absent = sorted(scope & node.absent)
@@ -96,52 +95,54 @@ class Verbs:
             raise Failed(
                 f"cannot start {resources[0]}: {absent[0]} is not installed", "give it a command in esc-config.yaml"
             )
-        node.up |= {name for name in resources if not node.plan.units[name].startup}
-        node.down -= scope
+        wishes.up |= {name for name in resources if not node.plan.units[name].startup}
+        wishes.down -= scope
         node.stage.reset(scope)
         await self._patience.come_up(scope)
-        late = [name for name in resources if node.state(name) is not UnitState.RUNNING]
+        late = [name for name in resources if node.stage.state(name) is not UnitState.RUNNING]
         if late:
             raise self._patience.why_not_up(late[0])
         return f"started: {', '.join(resources)}"
 
     async def stop(self, resources: list[str]) -> str:
         """Everything, or the named resources after what stands on them."""
-        node = self._node
+        node, wishes, state = self._node, self._node.wishes, self._node.stage.state
         if resources:
             off = {name for name in resources if not node.plan.units[name].startup}
-            node.up -= off  # switched off at startup: it is that again
-            node.down |= frozenset(resources) - off
+            wishes.up -= off  # switched off at startup: it is that again
+            wishes.down |= frozenset(resources) - off
             scope: Collection[str] = above(needs_of(node.plan), resources)
         else:
-            node.active, node.up = False, frozenset()
+            wishes.active, wishes.up = False, frozenset()
             scope = [*node.plan.units, *node.stage.lives]
 
         def overtaken() -> bool:
-            return bool(node.goal.intersection(resources)) if resources else node.active
+            if not resources:
+                return wishes.active
+            return node.has_decided and bool(node.decision.goal.intersection(resources))
 
-        await self._patience.until(lambda: overtaken() or all(node.state(name) in DOWN for name in scope), scope)
+        await self._patience.until(lambda: overtaken() or all(state(name) in DOWN for name in scope), scope)
         if overtaken():
             raise Failed("the stop was overtaken by a later start")
         return f"stopped: {', '.join(resources)}" if resources else "stopped"
 
     async def restart(self, resources: list[str]) -> str:
         """Everything, by the configuration as it is now on disk; or the named resources and what stands on them."""
-        node = self._node
+        node, wishes, state = self._node, self._node.wishes, self._node.stage.state
         if not resources:
             prepared = await self._prepare()
             await self.stop([])
             await asyncio.to_thread(commit, prepared, self._host)
             node.take_plan(prepared.plan)
             return await self._start_again([])
-        stale, was_active = node.stage.stale, node.active
-        node.down -= below(needs_of(node.plan), resources)
-        stale |= {name for name in resources if node.state(name) not in DOWN}
+        stale, was_active = node.stage.stale, wishes.active
+        wishes.down -= below(needs_of(node.plan), resources)
+        stale |= {name for name in resources if state(name) not in DOWN}
         await self._patience.until(
-            lambda: not node.active or all(name not in stale or node.state(name) in DOWN for name in resources),
+            lambda: not wishes.active or all(name not in stale or state(name) in DOWN for name in resources),
             above(needs_of(node.plan), resources),
         )
-        if node.down.intersection(resources) or (was_active and not node.active):
+        if wishes.down.intersection(resources) or (was_active and not wishes.active):
             raise Overtaken("restart")
         return await self._start_again(resources)
 
@@ -175,7 +176,7 @@ class Verbs:
         for change in changes:
             say({"say": f"{change.what}: {change.old} -> {change.new} ({change.kind})"})
         paired = _of(changes, ChangeClass.PAIRED)
-        if paired and not force and node.state("keepalived") not in DOWN:
+        if paired and not force and node.stage.state("keepalived") not in DOWN:
             raise Failed(f"not reloaded, nothing was changed: {paired[0].what} is a matter of both nodes", PAIRED)
         written = await asyncio.to_thread(commit, prepared, self._host)
         for path in written:
@@ -184,7 +185,7 @@ class Verbs:
             return "reloaded; what was changed takes effect with: escadm restart"
         node.take_plan(prepared.plan)
         await node.reload(written)
-        if node.active:
+        if node.wishes.active:
             await self._patience.come_up(frozenset(node.plan.units))
         return "reloaded" if changes or written else "reloaded: nothing has changed"
 
@@ -196,43 +197,45 @@ class Verbs:
 
     async def switchover(self, *, force: bool) -> str:
         """Hand the role to the peer: stop in order, let the VIP go, wait until all runs there."""
-        node = self._node
+        node, inputs, wishes = self._node, self._node.inputs, self._node.wishes
         if not node.plan.is_pair:
             raise Failed("cannot switch over: this node is standalone", "make it one of a pair with: escadm ha set")
         if node.role is not Role.MASTER:
             raise Failed(f"cannot switch over: this node is {node.role}, not the primary", "run it on the primary")
-        if node.switchover:
+        if wishes.switchover:
             raise Failed("a switchover is under way already")
-        why = why_not_take_over(node.peer) or peer_lacks(node.situation())
+        lacks = why_peer_lacks_data(inputs.replica, replicates=node.plan.drbd is not None)
+        why = why_not_take_over(inputs.peer) or lacks
         if why and not force:
             raise Failed(f"cannot switch over: {why}", "to give the role up all the same: escadm switchover --force")
         began = time.monotonic()
-        node.switchover = "the role is handed to the peer on purpose (switchover)"
+        wishes.switchover = "the role is handed to the peer on purpose (switchover)"
         try:
             primary = master_units(node.plan, node.stage.live())
-            await self._patience.until(lambda: node.decision.is_drained or node.vrrp is not Vrrp.MASTER, primary)
-            if not await self._patience.within(TAKES_OVER_WITHIN, self._peer_has_taken_over) and node.peer is not None:
+            await self._patience.until(lambda: node.decision.is_drained or inputs.vrrp is not Vrrp.MASTER, primary)
+            taken = await self._patience.within(TAKES_OVER_WITHIN, self._peer_has_taken_over)
+            if not taken and inputs.peer is not None:
                 raise Failed(NOBODY)
         finally:
-            node.switchover = ""
-            node.wake()
-        await self._patience.within(TAKES_OVER_WITHIN, lambda: node.role is Role.BACKUP or node.vrrp is Vrrp.MASTER)
-        if node.peer is None:
+            wishes.switchover = ""
+            node.turns.wake()
+        await self._patience.within(TAKES_OVER_WITHIN, lambda: node.role is Role.BACKUP or inputs.vrrp is Vrrp.MASTER)
+        if inputs.peer is None:
             return await self._given_up_to_somebody()
         patience = sum(unit.start_timeout for unit in node.plan.units.values())
         settled = await self._patience.within(
             patience, lambda: self._peer_is_settled() or not self._peer_has_taken_over()
         )
-        if node.peer is None or not self._peer_has_taken_over():
+        if inputs.peer is None or not self._peer_has_taken_over():
             raise Failed("the peer took the role and lost it again", "see: escadm status")
         left = "" if settled else "; not all of it runs there yet"
-        return f"the primary is now {node.peer.address}, after {time.monotonic() - began:.1f} s{left}"
+        return f"the primary is now {inputs.peer.address}, after {time.monotonic() - began:.1f} s{left}"
 
     async def _given_up_to_somebody(self) -> str:
         """The end of a switchover without a known peer: the role comes back by itself if nobody wanted it."""
         spec = self._node.plan.keepalived
         election = ELECTION * spec.advert_interval if spec else 0.0
-        if await self._patience.within(election, lambda: self._node.vrrp is Vrrp.MASTER):
+        if await self._patience.within(election, lambda: self._node.inputs.vrrp is Vrrp.MASTER):
             raise Failed(NOBODY)
         return "the role was given up; who has it now is not known here, as the peer's address is not"
 
@@ -240,16 +243,17 @@ class Verbs:
 
     async def trust(self, key: str, *, forget: bool) -> str:
         """Take another key for the peer's, or have the next first contact decide about it."""
-        link = self._node.link
+        link = self._node.inputs.link
         if link is None:
             raise Failed("this node knows no peer", "make it one of a pair with: escadm ha set")
         return link.forget() if forget else link.trust(key)
 
     def _peer_is_settled(self) -> bool:
-        return self._node.peer is not None and self._node.peer.settled
+        peer = self._node.inputs.peer
+        return peer is not None and peer.settled
 
     def _peer_has_taken_over(self) -> bool:
-        peer = self._node.peer
+        peer = self._node.inputs.peer
         return peer is not None and peer.heard and peer.vrrp is Vrrp.MASTER and peer.role is Role.MASTER
 
 

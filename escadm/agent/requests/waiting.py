@@ -38,29 +38,26 @@ class Patience:
     async def until(self, true: Callable[[], bool], scope: Collection[str]) -> None:
         """Wait until ``true()``; raises Failed when one of ``scope`` turns out not to stop (attempts go on)."""
         node = self._node
-        seen = dict(node.stage.lives)
         stuck: list[str] = []
 
-        def note(name: str, life: Life) -> None:
+        def note(name: str, before: Life, life: Life) -> None:
             # A unit that is being killed changes without getting anywhere only when that has come to nothing. A stop
             # that comes to nothing is not the end: killing is still to come, and a mount is taken from its holders.
-            before, seen[name] = seen.get(name), life
-            killed = before is not None and before.state is life.state is UnitState.KILLING
-            if name in scope and killed:
+            if name in scope and before.state is life.state is UnitState.KILLING:
                 stuck.append(f"{name} cannot be stopped: {life.reason}")
 
-        node.watchers.append(note)
+        node.stage.watchers.append(note)
         try:
-            await node.until(lambda: true() or bool(stuck))
+            await node.turns.until(lambda: true() or bool(stuck))
         finally:
-            node.watchers.remove(note)
+            node.stage.watchers.remove(note)
         if stuck and not true():
             raise Failed(stuck[0], "it is still being tried; see: escadm status")
 
     async def within(self, limit: float, true: Callable[[], bool]) -> bool:
         """Wait until ``true()``, at most ``limit`` seconds; whether it came true."""
         try:
-            await asyncio.wait_for(self._node.until(true), limit)
+            await asyncio.wait_for(self._node.turns.until(true), limit)
         except TimeoutError:
             return False
         return True
@@ -70,32 +67,34 @@ class Patience:
         node = self._node
         failures: dict[str, str] = {}
 
-        def note(name: str, life: Life) -> None:
+        def note(name: str, _before: Life, life: Life) -> None:
             if name in scope and life.reason and (life.again or life.state in WAITING):
                 failures.setdefault(name, life.reason)
 
         role_is_known = self._election() if await_role else lambda: True
-        node.watchers.append(note)
+        node.stage.watchers.append(note)
         try:
-            await self.until(lambda: not node.active or (self._is_tried(scope) and role_is_known()), scope)
+            await self.until(lambda: not node.wishes.active or (self._is_tried(scope) and role_is_known()), scope)
         finally:
-            node.watchers.remove(note)
-        if not node.active:
+            node.stage.watchers.remove(note)
+        if not node.wishes.active:
             raise Overtaken("start")
         for name, reason in failures.items():
-            if node.state(name) is not UnitState.RUNNING:
+            if node.stage.state(name) is not UnitState.RUNNING:
                 unit = node.stage.units[name]
                 place = KINDS[unit.kind].log_place(unit, node.paths)
                 raise Failed(f"{name} {reason}", f"its output is in {place}")
 
     def _is_tried(self, scope: frozenset[str]) -> bool:
         """Whether every unit that should be up is, or has failed, or stands on one that has."""
-        node = self._node
-        waiting = [name for name in node.plan.units if node.state(name) in WAITING]
-        held = above(needs_of(node.plan), waiting)
+        node, state = self._node, self._node.stage.state
+        if not node.has_decided:
+            return False
+        plan = node.decision.facts.plan
+        held = above(needs_of(plan), [name for name in plan.units if state(name) in WAITING])
         return all(
-            node.state(name) is UnitState.RUNNING or name in held or node.plan.units[name].kind is Kind.CONDITION
-            for name in node.goal & scope
+            state(name) is UnitState.RUNNING or name in held or plan.units[name].kind is Kind.CONDITION
+            for name in node.decision.goal & scope
         )
 
     def _election(self) -> Callable[[], bool]:
@@ -109,20 +108,19 @@ class Patience:
         begun = loop.time()
 
         def decided() -> bool:
-            if "keepalived" not in node.goal:
+            if "keepalived" not in node.decision.goal:
                 return True
             life = node.stage.lives.get("keepalived")
             if life is None or life.state is not UnitState.RUNNING:
                 return life is not None and life.state in WAITING
-            if node.vrrp is Vrrp.MASTER:
+            vrrp, peer = node.inputs.vrrp, node.inputs.peer
+            if vrrp is Vrrp.MASTER:
                 return node.role is Role.MASTER
-            peer_has_it = node.peer is not None and node.peer.heard and node.peer.vrrp is Vrrp.MASTER
-            in_fault = (
-                node.vrrp is Vrrp.FAULT and not node.kept.release
-            )  # keepalived is about to be told that it is over
+            peer_has_it = peer is not None and peer.heard and peer.vrrp is Vrrp.MASTER
+            in_fault = vrrp is Vrrp.FAULT and not node.kept.release  # keepalived is about to be told that it is over
             left = (begun if in_fault else life.since) + limit - loop.time()
-            if (in_fault or (node.vrrp is Vrrp.BACKUP and not peer_has_it)) and left > 0:
-                loop.call_later(left + 0.01, node.wake)
+            if (in_fault or (vrrp is Vrrp.BACKUP and not peer_has_it)) and left > 0:
+                loop.call_later(left + 0.01, node.turns.wake)
                 return False
             return True
 
@@ -132,9 +130,9 @@ class Patience:
         """What there is to say about a resource that was asked for and that is not up."""
         node = self._node
         unit = node.plan.units.get(name)
-        if unit is None or node.down & below(needs_of(self._node.plan), [name]):
+        if unit is None or node.wishes.down & below(needs_of(self._node.plan), [name]):
             return Overtaken("start")
-        if name in master_units(node.plan, {}) and node.vrrp is not Vrrp.MASTER:
+        if name in master_units(node.plan, {}) and node.inputs.vrrp is not Vrrp.MASTER:
             return Failed(f"{name} waits for the role: this node is {node.role}, and it runs on the primary")
         state, detail = describe_unit(node.decision.facts, unit)
         return Failed(f"{name} {detail}" if detail else f"{name} is {state}")

@@ -91,7 +91,7 @@ async def successor(past: Past, planned: Plan, memory: Memory | None = None) -> 
     """The next agent's node, after its first turns."""
     node = Node(past.paths, planned, memory or past.memory)
     adopt(node, memory or past.memory)
-    node.wake()
+    node.turns.wake()
     try:
         yield node
     finally:
@@ -101,7 +101,7 @@ async def successor(past: Past, planned: Plan, memory: Memory | None = None) -> 
 
 async def settled(node: Node) -> None:
     async with asyncio.timeout(10):
-        await node.until(lambda: node.decision.is_settled)
+        await node.turns.until(lambda: node.decision.is_settled)
 
 
 def leader_of(node: Node, name: str = "pgsql") -> ProcessId | None:
@@ -193,7 +193,7 @@ def test_failures_are_remembered(past: Past) -> None:
         past.of(unit("etsi"), replace(failed, state=UnitState.STOPPED, deadline=None), None)
         past.of(unit("gone"), failed, None)
         async with successor(past, plan(PGSQL, unit("mona"), unit("etsi"))) as node:
-            await wait_for(lambda: node.state("mona") is UnitState.RUNNING)
+            await wait_for(lambda: node.stage.state("mona") is UnitState.RUNNING)
             assert node.stage.lives["pgsql"] == failed
             assert node.stage.lives["mona"].streak == 4
             assert failing(node.situation()) == ["etsi", "pgsql"]
@@ -243,7 +243,7 @@ def test_stopped_node_stays_stopped(past: Past) -> None:
         leader = past.running(PGSQL)
         async with successor(past, plan(PGSQL), replace(past.memory, active=False)) as node:
             await wait_for(lambda: not is_alive(leader))
-            await node.until(node.is_down)
+            await node.turns.until(node.stage.is_down)
             assert status(past.paths)["text"] == "ESC Stopped"
 
     run(work())
@@ -280,7 +280,7 @@ def test_child_with_a_session_of_its_own_is_not_the_leader(past: Past, known: bo
             assert node.stage.lives["pgsql"].restarts == 0
             os.kill(child, 9)
             for _ in range(20):
-                await node.until(lambda: True)
+                await node.turns.until(lambda: True)
             assert node.decision.is_settled
 
     run(work())
@@ -314,9 +314,9 @@ def test_groups_folders_and_mounts(past: Past) -> None:
         for each in (folder, group, lost):
             past.of(each, Life(UnitState.RUNNING), None)
         async with successor(past, plan(folder, group)) as node:
-            assert node.state("scratch") is UnitState.STOPPED
+            assert node.stage.state("scratch") is UnitState.STOPPED
             await settled(node)
-            assert node.state("esc_service") is UnitState.RUNNING
+            assert node.stage.state("esc_service") is UnitState.RUNNING
 
     run(work())
 
@@ -361,10 +361,10 @@ def test_keepalived_is_up_without_another_word(past: Past, known: bool) -> None:
             past.of(planned, Life(UnitState.STARTING, now, now + 0.5), leader)
         async with successor(past, replace(plan(planned), keepalived=VRRP)) as node:
             await settled(node)
-            assert (node.vrrp, node.role) == (Vrrp.BACKUP, Role.BACKUP)
+            assert (node.inputs.vrrp, node.role) == (Vrrp.BACKUP, Role.BACKUP)
             assert leader_of(node, "keepalived") == leader
             driver: object = node.stage.drivers["keepalived"]
-            assert node.feed.speaker is driver
+            assert node.inputs.words.speaker is driver
             assert past.paths.role.read_text() == "BACKUP\n"
 
     run(work())
@@ -382,7 +382,7 @@ def test_word_that_came_while_nobody_listened_counts(past: Past) -> None:
         await wait_for((past.paths.root / "up").exists)
         past.of(planned, Life(UnitState.RUNNING), leader)
         async with successor(past, replace(plan(planned), keepalived=VRRP)) as node:
-            assert node.vrrp is Vrrp.FAULT
+            assert node.inputs.vrrp is Vrrp.FAULT
             await settled(node)
             assert node.role is Role.FAULT
 
@@ -401,10 +401,12 @@ def test_keepalived_of_another_definition_has_to_go(past: Past, monkeypatch: pyt
         leader = past.process(unit("keepalived", "sleep", "600"))
         past.of(before, Life(UnitState.KILLING), leader)
         async with successor(past, plan(after) if planned else plan()) as node:
-            assert (node.vrrp, node.state("keepalived")) == (Vrrp.UNKNOWN, UnitState.KILLING)
+            assert (node.inputs.vrrp, node.stage.state("keepalived")) == (Vrrp.UNKNOWN, UnitState.KILLING)
             await wait_for(lambda: past.children[0].poll() == -15)
             await wait_for(lambda: leader_of(node, "keepalived") != leader or not planned)
-            await wait_for(lambda: node.state("keepalived") is (UnitState.STARTING if planned else UnitState.STOPPED))
+            await wait_for(
+                lambda: node.stage.state("keepalived") is (UnitState.STARTING if planned else UnitState.STOPPED)
+            )
 
     run(work())
 
@@ -491,10 +493,10 @@ def test_a_promotion_is_never_forgotten(
     async def work() -> None:
         node = Node(paths, plan(*VOLUME), Memory(units=past))
         adopt(node, Memory(units=past))
-        assert node.state("drbd:master") is state
+        assert node.stage.state("drbd:master") is state
         if state is UnitState.STOPPING:
             await wait_for(lambda: kernel.done == ["demote"])
-        node.replicas.close()
+        node.inputs.volume.close()
 
     run(work())
     kernel.end()
@@ -507,10 +509,10 @@ def test_a_volume_that_the_plan_no_longer_has_is_taken_down(paths: Paths, monkey
     async def work() -> None:
         node = Node(paths, plan(), Memory(units=past))
         adopt(node, Memory(units=past))
-        node.wake()
+        node.turns.wake()
         await wait_for(lambda: kernel.done == ["take_down"])
         assert kernel.allowed == 0
-        await wait_for(lambda: node.state("drbd") is UnitState.STOPPED)
+        await wait_for(lambda: node.stage.state("drbd") is UnitState.STOPPED)
 
     run(work())
     kernel.end()
@@ -522,14 +524,14 @@ def test_a_volume_that_is_gone_is_no_healthy_one(paths: Paths, monkeypatch: pyte
     async def work() -> None:
         node = Node(paths, plan(VOLUME[0]), Memory())
         adopt(node, Memory())
-        await wait_for(lambda: node.replica is not None)
-        assert node.state("drbd") is UnitState.RUNNING
+        await wait_for(lambda: node.inputs.replica is not None)
+        assert node.stage.state("drbd") is UnitState.RUNNING
         assert kernel.allowed == 1  # it was nobody's yet: as a first installation leaves it
         kernel.replica = None
-        node.replicas.look()
+        node.inputs.volume.look()
         await wait_for(lambda: node.stage.lives["drbd"].streak == 1)
         assert "somebody else took the volume down" in node.stage.lives["drbd"].reason
-        node.replicas.close()
+        node.inputs.volume.close()
 
     run(work())
     kernel.end()

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from escadm.agent import node as node_module
+from escadm.agent.inputs import inputs as inputs_module
 from escadm.agent.outputs import data_acts
 from escadm.agent.outputs.memory import load
 from escadm.agent.requests import fence_peer
@@ -94,22 +94,23 @@ class Lost:
 
     def __init__(self, node: ScriptedNode, stubs: Stubs) -> None:
         self.node, self.stubs, self.link = node, stubs, Link()
-        self.node.link = self.link  # type: ignore[assignment]
+        self.node.inputs.link = self.link  # type: ignore[assignment]
+        self.loop = asyncio.get_running_loop()
         self.done: list[str] = []
         self.refusals: list[Failed] = []
         self.unseen = False
 
     def hear(self, peer: Peer) -> None:
         self.link.peer = peer
-        self.node.wake()
+        self.node.turns.wake()
 
     def gateway(self, reached: bool | None) -> None:
-        self.node.gateway.reached = reached
-        self.node.gateway.answered_at = asyncio.get_running_loop().time() if reached else None
-        self.node.wake()
+        self.node.inputs.gateway.reached = reached
+        self.node.inputs.gateway.answered_at = asyncio.get_running_loop().time() if reached else None
+        self.node.turns.wake()
 
     def see(self, replica: Replica) -> None:
-        self.node._on_replica(replica)
+        self.node.inputs._on_replica(replica)
 
     def outdate(self) -> None:
         self._do("outdate", replace(self.seen, disk="Outdated"))
@@ -125,8 +126,8 @@ class Lost:
 
     @property
     def seen(self) -> Replica:
-        assert self.node.replica is not None
-        return self.node.replica
+        assert self.node.inputs.replica is not None
+        return self.node.inputs.replica
 
     def _do(self, what: str, then: Replica) -> None:
         """In a thread, as the node does it."""
@@ -134,11 +135,11 @@ class Lost:
         if self.refusals:
             raise self.refusals.pop()
         if not self.unseen:
-            self.node._loop.call_soon_threadsafe(self.see, then)
+            self.loop.call_soon_threadsafe(self.see, then)
 
     async def turns(self, count: int = 5) -> None:
         for _ in range(count):
-            await self.node.until(lambda: True)
+            await self.node.turns.until(lambda: True)
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +148,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(fence_peer, "ANSWERS_WITHIN", 0.05)
     monkeypatch.setattr(role_rules, "HOLDS_AFTER", 0.05)
     monkeypatch.setattr(data_acts, "ACTS_AGAIN", 0.05)
-    monkeypatch.setattr(node_module, "SURE_AFTER", 0.0)
+    monkeypatch.setattr(inputs_module, "SURE_AFTER", 0.0)
     yield
 
 
@@ -159,7 +160,7 @@ async def losing(paths: Paths, monkeypatch: pytest.MonkeyPatch, replica: Replica
     lost = Lost(node, stubs)
     monkeypatch.setattr(data_acts, "outdate", lost.outdate)
     monkeypatch.setattr(data_acts, "abandon", lost.abandon)
-    node._on_vrrp(Vrrp.MASTER if replica.is_primary else Vrrp.BACKUP)
+    node.inputs._on_vrrp(Vrrp.MASTER if replica.is_primary else Vrrp.BACKUP)
     await wait_for(lambda: node.decision.is_settled)
     lost.see(replica)
     await lost.turns()
@@ -223,7 +224,7 @@ def test_a_gateway_that_was_not_heard_yet_is_not_the_same_as_none(
 
     async def work() -> None:
         async with losing(paths, monkeypatch, FROZEN) as lost:
-            monkeypatch.setattr(lost.node.gateway, "_addresses", (LOW,))
+            monkeypatch.setattr(lost.node.inputs.gateway, "_addresses", (LOW,))
             question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
             assert not question.done()
@@ -245,12 +246,12 @@ def test_a_gateway_that_answered_before_the_peer_was_missed_has_to_answer_again(
             question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
             assert not question.done()
-            assert lost.node.gateway.awaited
+            assert lost.node.inputs.gateway.awaited
             lost.link.heard_at -= 60.0
-            lost.node.wake()  # as the feed does with the next answer
+            lost.node.turns.wake()  # as the feed does with the next answer
             assert await question is Answer.DEAD
             await lost.turns()
-            assert not lost.node.gateway.awaited
+            assert not lost.node.inputs.gateway.awaited
 
     run(work())
 
@@ -347,10 +348,10 @@ def test_a_volume_that_goes_down_ends_the_question(paths: Paths, monkeypatch: py
             await lost.turns()
             assert not question.done()
             lost.stubs.made["drbd"].answers = {}
-            lost.node.active = False
-            lost.node.wake()
+            lost.node.wishes.active = False
+            lost.node.turns.wake()
             try:
-                await wait_for(lambda: lost.node.state("drbd") is UnitState.STOPPING)
+                await wait_for(lambda: lost.node.stage.state("drbd") is UnitState.STOPPING)
                 with pytest.raises(Failed, match=r"^the volume is being taken down$"):
                     await asyncio.wait_for(question, LIMIT)
                 if known:
@@ -419,13 +420,13 @@ def test_a_silence_in_the_agents_first_seconds_is_no_answer(paths: Paths, monkey
 
     async def work() -> None:
         async with losing(paths, monkeypatch, FROZEN) as lost:
-            lost.node._sure_at = sure_at = lost.node._loop.time() + 0.2
+            lost.node.inputs._sure_at = sure_at = lost.loop.time() + 0.2
             assert lost.node._gate(ALONE) == (Gate.WAIT, UNCERTAIN)
             lost.hear(heard(disk="Outdated"))
             assert lost.node._gate(ALONE)[0] is Gate.GO, "what is heard counts from the first moment"
             lost.hear(SILENT)
             assert await ask_for_peer(lost.node) is Answer.DEAD
-            assert lost.node._loop.time() >= sure_at
+            assert lost.loop.time() >= sure_at
             assert lost.node._gate(ALONE)[0] is Gate.GO
             assert not why_lost(lost.node.situation())
 
@@ -438,8 +439,8 @@ def test_other_addresses_to_talk_over_are_listened_to_before_a_silence_counts(
     async def work() -> None:
         async with losing(paths, monkeypatch, ALONE) as lost:
             assert lost.node._gate(ALONE)[0] is Gate.GO
-            monkeypatch.setattr(node_module, "SURE_AFTER", LIMIT)
-            lost.node.link = None
+            monkeypatch.setattr(inputs_module, "SURE_AFTER", LIMIT)
+            lost.node.inputs.link = None
             lost.node.take_plan(replace(pair(), keepalived=replace(VRRP, peer_paths=((LOW, HIGH),))))
             assert lost.node._gate(ALONE) == (Gate.WAIT, UNCERTAIN)
 
@@ -453,8 +454,8 @@ def test_a_promotion_that_is_tried_without_a_connection_asks_the_peer(
         async with losing(paths, monkeypatch, ALONE) as lost:
             lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
             assert not lost.asks()
-            lost.node._on_vrrp(Vrrp.MASTER)
-            await wait_for(lambda: lost.node.state("drbd:master") is UnitState.STARTING)
+            lost.node.inputs._on_vrrp(Vrrp.MASTER)
+            await wait_for(lambda: lost.node.stage.state("drbd:master") is UnitState.STARTING)
             assert lost.asks()
             lost.see(STANDBY)
             assert not lost.asks(), "connected, DRBD itself does"
@@ -490,8 +491,8 @@ def test_a_standby_that_is_outdating_its_data_does_not_ask_its_peer_to_do_the_sa
             lost.unseen = True
             lost.hear(heard(asks=True))
             await wait_for(lambda: lost.done == ["outdate"])
-            lost.node._on_vrrp(Vrrp.MASTER)
-            await wait_for(lambda: lost.node.state("drbd:master") is UnitState.STARTING)
+            lost.node.inputs._on_vrrp(Vrrp.MASTER)
+            await wait_for(lambda: lost.node.stage.state("drbd:master") is UnitState.STARTING)
             assert not lost.asks()
             lost.see(replace(ALONE, disk="Outdated"))
 
@@ -504,10 +505,10 @@ def test_what_does_not_show_at_once_is_done_again_but_not_in_a_flood(
     async def work() -> None:
         async with losing(paths, monkeypatch, ALONE) as lost:
             lost.unseen = True
-            began = lost.node._loop.time()
+            began = lost.loop.time()
             lost.hear(heard("Primary"))
             await wait_for(lambda: len(lost.done) == 3)
-            assert lost.node._loop.time() - began >= 2 * data_acts.ACTS_AGAIN
+            assert lost.loop.time() - began >= 2 * data_acts.ACTS_AGAIN
             lost.unseen = False
             await wait_for(lambda: lost.seen.disk == "Outdated")
 
@@ -583,7 +584,7 @@ def test_a_primary_that_is_cut_off_lets_its_writes_and_its_role_go_and_its_volum
             assert paths.fitness.read_text() == "-254\n"
             assert why_given_up(lost.node.kept) == f"gave the role up: {ISOLATED}"
             lost.see(replace(ALONE, disk="Consistent"))
-            lost.node._on_vrrp(Vrrp.FAULT)
+            lost.node.inputs._on_vrrp(Vrrp.FAULT)
             await lost.turns()
             assert lost.role() is Role.FAULT
             lost.gateway(True)
@@ -686,10 +687,10 @@ def test_a_standby_that_is_cut_off_leaves_the_election_at_once_and_comes_back(
             lost.gateway(False)
             await wait_for(lambda: paths.fitness.read_text() == "-254\n")
             assert ISOLATED in status(paths)["reasons"]
-            lost.node._on_vrrp(Vrrp.MASTER)  # keepalived had made up its mind already
+            lost.node.inputs._on_vrrp(Vrrp.MASTER)  # keepalived had made up its mind already
             await lost.turns()
             assert lost.stubs.told.get("drbd:master") is None
-            lost.node._on_vrrp(Vrrp.FAULT)
+            lost.node.inputs._on_vrrp(Vrrp.FAULT)
             lost.gateway(True)
             await wait_for(lambda: paths.fitness.read_text() == "0\n")
 
@@ -704,16 +705,16 @@ def test_a_role_that_only_vrrp_wants_to_give_has_to_last_before_it_is_refused(
         async with losing(paths, monkeypatch, STANDBY) as lost:
             lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
             lost.hear(FAR)
-            lost.node._on_vrrp(Vrrp.MASTER)
+            lost.node.inputs._on_vrrp(Vrrp.MASTER)
             await lost.turns()
             assert lost.node.kept.hold is None
             lost.hear(replace(FAR, vrrp=Vrrp.BACKUP, role=Role.BACKUP))
             await lost.turns()
             monkeypatch.setattr(role_rules, "HOLDS_AFTER", 0.2)
-            began = lost.node._loop.time()
+            began = lost.loop.time()
             lost.hear(FAR)
             await wait_for(lambda: lost.node.kept.hold)
-            assert lost.node._loop.time() - began >= 0.2, "an earlier time counts no more"
+            assert lost.loop.time() - began >= 0.2, "an earlier time counts no more"
 
     run(work())
 
@@ -725,9 +726,9 @@ def test_held_back_for_vrrps_sake_it_stands_again_once_the_primary_is_heard_near
         async with losing(paths, monkeypatch, STANDBY) as lost:
             lost.stubs.answers["drbd:master"] = {"terminate": (0.0, *GONE)}
             lost.hear(FAR)
-            lost.node._on_vrrp(Vrrp.MASTER)
+            lost.node.inputs._on_vrrp(Vrrp.MASTER)
             await wait_for(lambda: paths.fitness.read_text() == "-254\n")
-            lost.node._on_vrrp(Vrrp.FAULT)
+            lost.node.inputs._on_vrrp(Vrrp.FAULT)
             await lost.turns()
             assert lost.node.kept.hold is not None, "in fault it stays held"
             assert lost.stubs.told["drbd:master"] == ["start", "terminate"]
@@ -749,7 +750,7 @@ def test_of_two_primaries_that_hear_each_other_again_one_gives_the_role_up(
             await wait_for(lambda: lost.stubs.told["drbd:master"] == ["start", "terminate"])
             await wait_for(lambda: paths.fitness.read_text() == "-254\n")
             assert not lost.done
-            lost.node._on_vrrp(Vrrp.FAULT)
+            lost.node.inputs._on_vrrp(Vrrp.FAULT)
             await wait_for(lambda: lost.role() is Role.FAULT)
             assert lost.node.kept.hold is not None
 
@@ -762,7 +763,7 @@ def test_the_only_primary_is_never_held_back(paths: Paths, monkeypatch: pytest.M
             lost.hear(replace(FAR, role=Role.BACKUP))
             await lost.turns()
             done = asyncio.Event()
-            lost.node._loop.call_later(role_rules.HOLDS_AFTER * 2, done.set)
+            lost.loop.call_later(role_rules.HOLDS_AFTER * 2, done.set)
             await done.wait()
             await lost.turns()
             assert lost.node.kept.hold is None

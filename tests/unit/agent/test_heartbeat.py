@@ -97,14 +97,14 @@ def test_no_turn_no_sign(paths: Paths, heard: Told, monkeypatch: pytest.MonkeyPa
             beat = beating(node)
             await wait_for(lambda: heard.has("WATCHDOG=1"))
             with monkeypatch.context() as hang:
-                hang.setattr(node._turns, "_turn", lambda: None)
-                await wait_for(lambda: node._waiting)
+                hang.setattr(node.turns, "_turn", lambda: None)
+                await wait_for(lambda: node.turns._waiting)
                 heard.clear()
                 paths.beat.unlink()
                 await asyncio.sleep(0.2)
                 assert not heard.has("")
                 assert not paths.beat.exists()
-            node.wake()
+            node.turns.wake()
             await wait_for(lambda: heard.has("WATCHDOG=1"))
             beat.cancel()
 

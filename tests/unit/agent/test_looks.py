@@ -55,10 +55,10 @@ def test_all_that_end_at_the_same_time_share_few_and_none_is_taken_by_the_loop(p
 
     async def work() -> None:
         async with node_of(paths, plan(*(unit(name, ready=Alive(0)) for name in names))) as node:
-            await node.until(lambda: node.decision.is_settled)
+            await node.turns.until(lambda: node.decision.is_settled)
             assert not taken
-            node.active = False
-            await node.until(node.is_down)
+            node.wishes.active = False
+            await node.turns.until(node.stage.is_down)
             assert 1 <= len(taken) < 20
             assert threading.get_ident() not in taken
 

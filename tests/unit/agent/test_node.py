@@ -22,7 +22,7 @@ from escadm.core.lifecycle import Event
 from escadm.core.role import Peer
 from escadm.core.rules.trouble import failing
 from escadm.core.rules.word import WordAct
-from escadm.core.types import KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
+from escadm.core.types import FilesystemSpec, KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
 from escadm.paths import Paths
 from tests.unit.agent.world import (
     OBEDIENT,
@@ -46,7 +46,7 @@ def mode(path: Path) -> int:
 
 async def settled(node: Node) -> None:
     async with asyncio.timeout(10):
-        await node.until(lambda: node.decision.is_settled)
+        await node.turns.until(lambda: node.decision.is_settled)
 
 
 def test_everything_comes_up_in_order_is_told_and_goes_down(paths: Paths) -> None:
@@ -54,7 +54,7 @@ def test_everything_comes_up_in_order_is_told_and_goes_down(paths: Paths) -> Non
 
     async def work() -> None:
         async with node_of(paths, LADDER) as node:
-            node.watchers.append(lambda name, life: order.append(f"{name} {life.state}"))
+            node.stage.watchers.append(lambda name, _, life: order.append(f"{name} {life.state}"))
             await settled(node)
             assert node.role is Role.STANDALONE
             assert paths.role.read_text() == "STANDALONE\n"
@@ -100,14 +100,14 @@ def test_many_wishes_make_one_turn(paths: Paths, monkeypatch: pytest.MonkeyPatch
                 turns += 1
                 turn()
 
-            monkeypatch.setattr(node._turns, "_turn", counted)
+            monkeypatch.setattr(node.turns, "_turn", counted)
             for _ in range(1000):
-                node.wake()
-            await node.until(lambda: True)
+                node.turns.wake()
+            await node.turns.until(lambda: True)
             assert turns == 1
             written = paths.status.stat().st_mtime_ns
             for _ in range(20):
-                await node.until(lambda: True)
+                await node.turns.until(lambda: True)
             assert paths.status.stat().st_mtime_ns == written
 
     run(work())
@@ -120,13 +120,13 @@ def test_question_that_breaks_is_the_affair_of_the_one_who_asked(paths: Paths) -
     async def work() -> None:
         async with node_of(paths, plan(unit("pgsql"))) as node:
             loop = asyncio.get_running_loop()
-            broken = loop.create_task(node.until(lambda: bool(1 / 0)))
-            good = loop.create_task(node.until(lambda: node.decision.is_settled))
+            broken = loop.create_task(node.turns.until(lambda: bool(1 / 0)))
+            good = loop.create_task(node.turns.until(lambda: node.decision.is_settled))
             with pytest.raises(ZeroDivisionError):
                 await broken
             async with asyncio.timeout(10):
                 await good
-            assert not node._waiting
+            assert not node.turns._waiting
 
     run(work())
 
@@ -136,9 +136,9 @@ def test_who_gives_up_waiting_leaves_nothing(paths: Paths) -> None:
         async with node_of(paths, plan(unit("pgsql"))) as node:
             for _ in range(20):
                 with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(node.until(lambda: False), 0.001)
-            await node.until(lambda: True)
-            assert not node._waiting
+                    await asyncio.wait_for(node.turns.until(lambda: False), 0.001)
+            await node.turns.until(lambda: True)
+            assert not node.turns._waiting
 
     run(work())
 
@@ -150,7 +150,7 @@ def test_watcher_that_breaks_loses_no_wake_up(paths: Paths) -> None:
     async def work() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         async with node_of(paths, LADDER) as node:
-            node.watchers.append(breaks)
+            node.stage.watchers.append(breaks)
             await settled(node)
 
     asyncio.run(work())
@@ -177,7 +177,7 @@ def test_file_that_cannot_be_written_is_written_when_it_can(
         async with node_of(paths, LADDER) as node:
             await settled(node)
             for _ in range(50):
-                await node.until(lambda: True)
+                await node.turns.until(lambda: True)
             for other in {paths.role, paths.status, paths.state} - {path}:
                 assert other.is_file(), other
             if which != "status":
@@ -185,7 +185,7 @@ def test_file_that_cannot_be_written_is_written_when_it_can(
                 assert str(path) in status(paths)["text"]
             mend()
             await wait_for(path.is_file, f"{path} is written")
-            await node.until(lambda: True)
+            await node.turns.until(lambda: True)
             assert status(paths)["text"] == "ESC Standalone Healthy"
 
     run(work())
@@ -204,7 +204,7 @@ def test_defect_in_a_status_leaves_no_old_one(paths: Paths, monkeypatch: pytest.
             await settled(node)
             with monkeypatch.context() as patch:
                 patch.setattr("escadm.agent.outputs.outputs.picture", breaks)
-                await node.until(lambda: True)
+                await node.turns.until(lambda: True)
                 assert (paths.status.exists(), node.outputs.misleads) == (False, False)
                 paths.status.write_text("{}")
                 patch.setattr(Path, "unlink", breaks_for(paths.status))
@@ -231,7 +231,7 @@ def test_word_of_somebody_else_does_not_last_a_turn(paths: Paths) -> None:
         async with node_of(paths, LADDER) as node:
             await settled(node)
             paths.role.write_text("MASTER\n")
-            await node.until(lambda: True)
+            await node.turns.until(lambda: True)
             assert paths.role.read_text() == "STANDALONE\n"
 
     run(work())
@@ -242,11 +242,24 @@ def test_run_folder_that_is_deleted_comes_back(paths: Paths) -> None:
         async with node_of(paths, LADDER) as node:
             await settled(node)
             shutil.rmtree(paths.run)
-            node.down = frozenset({"mona"})
-            node.wake()
+            node.wishes.down = frozenset({"mona"})
+            node.turns.wake()
             await wait_for(lambda: paths.status.exists() and "by hand" in status(paths)["text"])
             assert load(paths).down == ("mona",)
             assert paths.role.read_text() == "STANDALONE\n"
+
+    run(work())
+
+
+def test_an_agent_that_is_killed_while_it_ends_leaves_no_stop_to_the_next(paths: Paths) -> None:
+    async def work() -> None:
+        async with node_of(paths, LADDER) as node:
+            await settled(node)
+            await node.stop_for_good()
+            assert node.stage.is_down()
+            assert load(paths).active
+            node.remember()
+            assert load(paths).active
 
     run(work())
 
@@ -262,7 +275,7 @@ def test_defect_in_a_turn_is_told_once_and_tried_again(
             patch.setattr("escadm.agent.node.decide", breaks)
             node = Node(paths, LADDER, Memory())
             for _ in range(20):
-                await node.until(lambda: True)
+                await node.turns.until(lambda: True)
         await settled(node)  # by its own second attempt: nobody wakes it but once, before the defect was gone
         await node.stop_for_good()
         node.end()
@@ -338,7 +351,7 @@ def test_a_word_that_cannot_be_true_is_questioned(paths: Paths) -> None:
 
     async def work() -> None:
         node = ScriptedNode(paths, pair(), Stubs())
-        node.feed.speaker = speaker = Speaker()
+        node.inputs.words.speaker = speaker = Speaker()
         node._carry_out(replace(node.decision, word_act=WordAct.ASK, word_why="the VIP is not here"))
         assert speaker.heard == [(WordAct.ASK, VRRP, "the VIP is not here")]
         await node.stop_for_good()
@@ -351,29 +364,61 @@ def test_role_follows_keepalived_and_is_reached_before_it_is_told(paths: Paths) 
     async def work() -> None:
         stubs = Stubs()
         node = ScriptedNode(paths, pair(), stubs)
-        await wait_for(lambda: node.state("keepalived") is UnitState.RUNNING)
+        await wait_for(lambda: node.stage.state("keepalived") is UnitState.RUNNING)
         assert paths.role.read_text() == "FAULT\n"
-        node._on_vrrp(Vrrp.BACKUP)
+        node.inputs._on_vrrp(Vrrp.BACKUP)
         await wait_for(lambda: paths.role.read_text() == "BACKUP\n")
-        node._on_vrrp(Vrrp.MASTER)
+        node.inputs._on_vrrp(Vrrp.MASTER)
         await settled(node)
         assert paths.role.read_text() == "MASTER\n"
         assert paths.fitness.read_text() == "0\n"
         stubs.made["mona"].answers = {**OBEDIENT, "terminate": None}
-        node._on_vrrp(Vrrp.BACKUP)
-        await wait_for(lambda: node.state("mona") is UnitState.STOPPING)
+        node.inputs._on_vrrp(Vrrp.BACKUP)
+        await wait_for(lambda: node.stage.state("mona") is UnitState.STOPPING)
         assert paths.role.read_text() == "MASTER\n"
         stubs.made["mona"].post(Event.GONE, "")
         await wait_for(lambda: paths.role.read_text() == "BACKUP\n")
-        assert [(each.before, each.after) for each in node.journal.changes] == [
+        assert [(each.before, each.after) for each in node.outputs.journal.changes] == [
             ("FAULT", "BACKUP"),
             ("BACKUP", "MASTER"),
             ("MASTER", "BACKUP"),
         ]
-        assert set(node.journal.changes[-1].phases) == {"stopped", "role", "total"}
+        assert set(node.outputs.journal.changes[-1].phases) == {"stopped", "role", "total"}
         await node.stop_for_good()
         node.end()
         assert paths.role.read_text() == "FAULT\n"
+
+    run(work())
+
+
+def test_a_change_of_role_has_the_time_of_each_rung(paths: Paths) -> None:
+    async def work() -> None:
+        promotion = Unit("drbd:master", Kind.PROMOTION, ("keepalived:master",))
+        mount = Unit("data", Kind.FILESYSTEM, ("drbd:master",), FilesystemSpec("/data"))
+        node = ScriptedNode(paths, replace(plan(*pair().units.values(), promotion, mount), keepalived=VRRP), Stubs())
+        node.inputs._on_vrrp(Vrrp.MASTER)
+        await settled(node)
+        phases = node.outputs.journal.changes[-1].phases
+        assert list(phases) == ["promotion", "filesystem", "role", "services", "total"]
+        await node.stop_for_good()
+        node.end()
+
+    run(work())
+
+
+def test_a_decision_names_the_time_of_the_next_turn(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        taken: list[bool] = []
+        async with node_of(paths, LADDER) as node:
+            await settled(node)
+            with monkeypatch.context() as patch:
+                patch.setattr(node.turns, "_turn", lambda: taken.append(True))
+                await wait_for(lambda: not node.turns._due)
+                taken.clear()
+                node._carry_out(replace(node.decision, look_again=asyncio.get_running_loop().time() + 0.01))
+                assert not node.turns._due
+                async with asyncio.timeout(10):  # sooner than anything else wakes it
+                    await wait_for(lambda: taken)
 
     run(work())
 
@@ -382,7 +427,7 @@ def test_fitness_that_could_not_be_written_is_written_later(paths: Paths) -> Non
     async def work() -> None:
         mend = spoil(paths.fitness)
         node = ScriptedNode(paths, pair(), Stubs())
-        await wait_for(lambda: node.state("keepalived") is UnitState.RUNNING)
+        await wait_for(lambda: node.stage.state("keepalived") is UnitState.RUNNING)
         mend()
         await wait_for(paths.fitness.is_file)
         await node.stop_for_good()
@@ -398,9 +443,9 @@ async def master_with_failing_mona(paths: Paths) -> tuple[ScriptedNode, Stubs]:
     stubs = Stubs()
     stubs.answers["mona"] = FAILS
     node = ScriptedNode(paths, pair(), stubs)
-    node._on_vrrp(Vrrp.MASTER)
+    node.inputs._on_vrrp(Vrrp.MASTER)
     async with asyncio.timeout(10):
-        await node.until(lambda: failing(node.situation()) == ["mona"])
+        await node.turns.until(lambda: failing(node.situation()) == ["mona"])
     return node, stubs
 
 
@@ -425,9 +470,9 @@ def test_role_is_given_up_to_an_able_peer_and_services_stop_before_the_vip_goes(
         assert node.role is Role.MASTER
         assert paths.fitness.read_text() == "0\n"
         stubs.made["pgsql"].answers = {**OBEDIENT, "terminate": None}
-        node.link = Link()  # type: ignore[assignment]
-        node.wake()
-        await wait_for(lambda: node.state("pgsql") is UnitState.STOPPING)
+        node.inputs.link = Link()  # type: ignore[assignment]
+        node.turns.wake()
+        await wait_for(lambda: node.stage.state("pgsql") is UnitState.STOPPING)
         assert "gave the role up: mona exited with code 3" in str(node.kept.release)
         assert paths.fitness.read_text() == "0\n"
         stubs.made["pgsql"].post(Event.GONE, "")
@@ -441,10 +486,10 @@ def test_role_is_given_up_to_an_able_peer_and_services_stop_before_the_vip_goes(
 def test_service_that_an_administrator_stopped_is_no_reason_to_give_up(paths: Paths) -> None:
     async def work() -> None:
         node, _ = await master_with_failing_mona(paths)
-        node.down = frozenset({"mona"})
-        node.link = Link()  # type: ignore[assignment]
-        node.wake()
-        await node.until(lambda: node.state("mona") is UnitState.STOPPED)
+        node.wishes.down = frozenset({"mona"})
+        node.inputs.link = Link()  # type: ignore[assignment]
+        node.turns.wake()
+        await node.turns.until(lambda: node.stage.state("mona") is UnitState.STOPPED)
         assert failing(node.situation()) == []
         assert not node.kept.release
         assert node.decision.is_settled
@@ -466,14 +511,14 @@ def test_flapping_ends_as_the_last_word_says_and_no_two_changes_overlap(
         node = ScriptedNode(paths, pair(), stubs)
         words = random.Random(7)  # noqa: S311
         for _ in range(100):
-            node._on_vrrp(words.choice([Vrrp.MASTER, Vrrp.BACKUP, Vrrp.FAULT]))
+            node.inputs._on_vrrp(words.choice([Vrrp.MASTER, Vrrp.BACKUP, Vrrp.FAULT]))
             for _ in range(words.randrange(4)):
                 await asyncio.sleep(0)
-        node._on_vrrp(Vrrp.BACKUP)
-        node._on_vrrp(Vrrp.MASTER)
+        node.inputs._on_vrrp(Vrrp.BACKUP)
+        node.inputs._on_vrrp(Vrrp.MASTER)
         await settled(node)
         assert node.role is Role.MASTER
-        assert len(node.journal.changes) <= 20
+        assert len(node.outputs.journal.changes) <= 20
         await node.stop_for_good()
         node.end()
 
@@ -530,13 +575,15 @@ def test_any_sequence_of_wishes_and_faults_ends_at_the_goal(paths: Paths, seed: 
         def wish() -> None:
             match chance.randrange(7):
                 case 0:
-                    node.active = not node.active
+                    node.wishes.active = not node.wishes.active
                 case 1:
-                    node.down ^= {chance.choice(list(node.plan.units))}
+                    node.wishes.down ^= {chance.choice(list(node.plan.units))}
                 case 2:
-                    node.up ^= {"d"}
+                    node.wishes.up ^= {"d"}
                 case 3:
-                    node.stage.stale |= {name for name in node.plan.units if node.state(name) is UnitState.RUNNING}
+                    node.stage.stale |= {
+                        name for name in node.plan.units if node.stage.state(name) is UnitState.RUNNING
+                    }
                 case 4:
                     node.take_plan(chance.choice([small, changed]))
                 case 5:
@@ -546,22 +593,22 @@ def test_any_sequence_of_wishes_and_faults_ends_at_the_goal(paths: Paths, seed: 
 
         for _ in range(60):
             wish()
-            node.wake()
+            node.turns.wake()
             await asyncio.sleep(whims.delay())
         whims.calm = True
         for driver in whims.alive:
             driver.answers |= OBEDIENT
-        node.active, node.down = True, frozenset()
+        node.wishes.active, node.wishes.down = True, frozenset()
         node.stage.reset(node.plan.units)
-        node.wake()
+        node.turns.wake()
         async with asyncio.timeout(20):
-            await node.until(lambda: node.decision.is_settled)
+            await node.turns.until(lambda: node.decision.is_settled)
         for name in node.plan.units:
-            wanted = name in node.goal
-            assert (node.state(name) is UnitState.RUNNING) == wanted, name
+            wanted = name in node.decision.goal
+            assert (node.stage.state(name) is UnitState.RUNNING) == wanted, name
         await node.stop_for_good()
         node.end()
-        assert node.is_down()
+        assert node.stage.is_down()
 
     run(work())
 
@@ -575,8 +622,8 @@ def test_restarts_leave_no_descriptor_and_no_task(paths: Paths) -> None:
 
             async def again() -> None:
                 node.stage.stale |= {"pgsql"}
-                node.wake()
-                await node.until(lambda: not node.stage.stale and node.decision.is_settled)
+                node.turns.wake()
+                await node.turns.until(lambda: not node.stage.stale and node.decision.is_settled)
 
             await settled(node)
             await again()

@@ -199,9 +199,9 @@ def test_what_is_left_of_a_service_that_nobody_wrote_down_is_ended(paths: Paths,
         put(cgroup, child.pid)
         node = Node(paths, plan(unit("pgsql", startup=False)), Memory())
         adopt(node, Memory())
-        assert node.state("pgsql") is UnitState.KILLING
+        assert node.stage.state("pgsql") is UnitState.KILLING
         assert await child.wait() == -signal.SIGKILL
-        await wait_for(lambda: node.state("pgsql") is UnitState.STOPPED)
+        await wait_for(lambda: node.stage.state("pgsql") is UnitState.STOPPED)
         await node.stop_for_good()
         node.end()
 
@@ -225,7 +225,7 @@ def test_a_leader_that_was_up_and_is_dead_has_no_successor(paths: Paths) -> None
             memory = Memory(units={"pgsql": remember(planned, life, player.leader, stale=False)})
             node = Node(paths, plan(planned), memory)
             adopt(node, memory)
-            await wait_for(lambda: node.state("pgsql") is UnitState.KILLING)
+            await wait_for(lambda: node.stage.state("pgsql") is UnitState.KILLING)
             await wait_for(lambda: not lives(daemon))
             await node.stop_for_good()
             node.end()

@@ -28,7 +28,8 @@ class Played:
         self.told: list[str] = []
         self.drivers: list[Scripted] = []
         self.seen: list[Life] = []
-        self.stage = Stage(self.make, lambda _, __, after: self.seen.append(after))
+        self.stage = Stage(self.make)
+        self.stage.watchers.append(lambda _, __, after: self.seen.append(after))
 
     def make(self, _: Unit, post: Post) -> Driver:
         self.drivers.append(Scripted(post, self.answers, self.told))
@@ -154,7 +155,7 @@ def test_defect_in_a_driver_is_a_failure_of_its_unit(
         played = Played(OBEDIENT, stop_timeout=0.02)
         if verb == "make":
             monkeypatch.setattr(played, "make", breaks)
-            played.stage = Stage(played.make, lambda *_: None)
+            played.stage = Stage(played.make)
         elif verb == "kill":
             played.answers = {**OBEDIENT, "terminate": None}
         with monkeypatch.context() as patch:

@@ -409,7 +409,7 @@ def test_what_systemd_has_started_goes_on_if_it_is_wanted(paths: Paths, world: S
     async def work() -> None:
         node = Node(paths, plan(web(startup=wanted)), Memory())
         adopt(node, Memory())
-        node.wake()
+        node.turns.wake()
         if wanted:
             await wait_for(lambda: node.stage.drivers["web"].leader is not None)
             await wait_for(lambda: status(paths)["resources"][0]["pgid"] == pid)
@@ -436,8 +436,8 @@ def test_a_unit_that_the_plan_has_under_another_name_now_is_stopped_by_its_old_o
         memory = Memory(units={"web": remember(web(), life, None, stale=False)})
         node = Node(paths, plan(web("other.service")), memory)
         adopt(node, memory)
-        node.wake()
-        await wait_for(lambda: node.state("web") is UnitState.STOPPED)
+        node.turns.wake()
+        await wait_for(lambda: node.stage.state("web") is UnitState.STOPPED)
         assert world.get("ActiveState") == "inactive"
         await node.stop_for_good()
         node.end()
@@ -457,7 +457,7 @@ def test_what_is_not_installed_is_left_alone(paths: Paths, world: Systemd, menti
         node = Node(paths, plan(guess), Memory())
         assert node.absent == (set() if is_here else {"web"})
         adopt(node, Memory())
-        assert node.state("web") is (UnitState.RUNNING if is_here else UnitState.STOPPED)
+        assert node.stage.state("web") is (UnitState.RUNNING if is_here else UnitState.STOPPED)
         await node.stop_for_good()
         node.end()
 

@@ -34,17 +34,17 @@ def test_data_that_was_not_looked_at_is_not_offered_to_the_election(paths: Paths
     async def work() -> None:
         drivers = Drivers()
         node = ScriptedNode(paths, Plan({"drbd": VOLUME}, VRRP, DRBD), drivers)
-        await wait_for(lambda: node.state("drbd") is UnitState.STARTING)
+        await wait_for(lambda: node.stage.state("drbd") is UnitState.STARTING)
         await wait_for(paths.fitness.exists)
         assert paths.fitness.read_text() == "-254\n"
         drivers.made[0].post(Event.READY, "")
-        await node.until(lambda: node.state("drbd") is UnitState.RUNNING)
-        await node.until(lambda: True)
+        await node.turns.until(lambda: node.stage.state("drbd") is UnitState.RUNNING)
+        await node.turns.until(lambda: True)
         assert paths.fitness.read_text() == "-254\n"
         assert json.loads(paths.status.read_text())["replication"] is None
-        node._on_replica(FINE)
+        node.inputs._on_replica(FINE)
         await wait_for(lambda: paths.fitness.read_text() == "0\n")
-        node._on_replica(OLD)
+        node.inputs._on_replica(OLD)
         await wait_for(lambda: paths.fitness.read_text() == "-254\n")
         told = json.loads(paths.status.read_text())
         assert told["replication"]["disk"] == "Outdated"
@@ -64,14 +64,14 @@ def test_an_agent_that_takes_over_says_nothing_new_of_data_it_has_not_looked_at(
     async def work() -> None:
         drivers = Drivers()
         node = ScriptedNode(paths, Plan({"drbd": VOLUME}, VRRP, DRBD), drivers)
-        await wait_for(lambda: node.state("drbd") is UnitState.STARTING)
+        await wait_for(lambda: node.stage.state("drbd") is UnitState.STARTING)
         drivers.made[0].post(Event.READY, "")
-        await node.until(lambda: node.state("drbd") is UnitState.RUNNING)
+        await node.turns.until(lambda: node.stage.state("drbd") is UnitState.RUNNING)
         paths.fitness.write_text("0\n")
         node.outputs.told_fit = None
-        await node.until(lambda: True)
+        await node.turns.until(lambda: True)
         assert paths.fitness.read_text() == "0\n"
-        node._on_replica(OLD)
+        node.inputs._on_replica(OLD)
         await wait_for(lambda: paths.fitness.read_text() == "-254\n")
         await node.stop_for_good()
         node.end()
@@ -83,12 +83,12 @@ def test_the_peer_is_told_once_and_shortly_why_the_volume_does_not_come_up(paths
     async def work() -> None:
         drivers = Drivers()
         node = ScriptedNode(paths, Plan({"drbd": VOLUME}, VRRP, DRBD), drivers)
-        await wait_for(lambda: node.state("drbd") is UnitState.STARTING)
+        await wait_for(lambda: node.stage.state("drbd") is UnitState.STARTING)
         for _ in range(FAILURE_LIMIT):
             node.stage.apply("drbd", Event.EXITED, "cannot bring the volume up: " + "x" * 5000)
-            await wait_for(lambda: node.state("drbd") in (UnitState.BACKOFF, UnitState.FAILED))
+            await wait_for(lambda: node.stage.state("drbd") in (UnitState.BACKOFF, UnitState.FAILED))
             node.stage.apply("drbd", Event.TIMEOUT)
-            await wait_for(lambda: node.state("drbd") is UnitState.STARTING)
+            await wait_for(lambda: node.stage.state("drbd") is UnitState.STARTING)
         assert failing(node.situation()) == ["drbd"]
         reasons = list(node.decision.message.reasons)
         assert reasons == [f"drbd cannot bring the volume up: {'x' * 5000}"[:LONGEST_REASON]]
@@ -103,15 +103,15 @@ def test_a_feed_that_closes_leaves_no_state_behind_and_is_no_loss_of_the_volume(
     async def work() -> None:
         drivers = Drivers()
         node = ScriptedNode(paths, Plan({"drbd": VOLUME}, VRRP, DRBD), drivers)
-        await wait_for(lambda: node.state("drbd") is UnitState.STARTING)
+        await wait_for(lambda: node.stage.state("drbd") is UnitState.STARTING)
         drivers.made[0].post(Event.READY, "")
-        await node.until(lambda: node.state("drbd") is UnitState.RUNNING)
-        node._on_replica(FINE)
-        assert not node.replicas.is_open
-        node._on_replica(None)
-        await node.until(lambda: True)
-        assert node.replica is None
-        assert node.state("drbd") is UnitState.RUNNING
+        await node.turns.until(lambda: node.stage.state("drbd") is UnitState.RUNNING)
+        node.inputs._on_replica(FINE)
+        assert not node.inputs.volume.is_open
+        node.inputs._on_replica(None)
+        await node.turns.until(lambda: True)
+        assert node.inputs.replica is None
+        assert node.stage.state("drbd") is UnitState.RUNNING
         assert json.loads(paths.status.read_text())["replication"] is None
         await node.stop_for_good()
         node.end()

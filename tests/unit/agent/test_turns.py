@@ -30,7 +30,7 @@ def test_slow_turns_leave_half_of_the_time_to_others(paths: Paths, monkeypatch: 
             with monkeypatch.context() as patch:
                 patch.setattr("escadm.agent.node.decide", slow)
                 for _ in range(4):
-                    await node.until(lambda: True)
+                    await node.turns.until(lambda: True)
 
     run(work())
     assert len(spans) >= 4
@@ -49,6 +49,38 @@ def test_a_turn_in_which_the_machine_stood_still_needs_no_rest_as_long(paths: Pa
             patch.setattr(loop, "time", lambda: readings.pop(0) if readings else 3600.0)
             turns._take()
         assert turns._rests_until <= 3600.0 + LONGEST_REST
+
+    run(work())
+
+
+def test_who_waits_is_answered_by_a_turn_that_comes_to_its_end(paths: Paths) -> None:
+    async def work() -> None:
+        taken: list[bool] = []
+        turns = Turns(lambda: taken.append(True))
+        waits = asyncio.create_task(turns.until(lambda: True))
+        await wait_for(lambda: taken)
+        assert not waits.done()
+        turns.answer()
+        await waits
+
+    run(work())
+
+
+def test_a_turn_comes_at_its_time_by_itself_and_none_after_the_end(paths: Paths) -> None:
+    async def work() -> None:
+        now = asyncio.get_running_loop().time
+        taken: list[float] = []
+        turns = Turns(lambda: taken.append(now()))
+        turns.come_by(now())
+        turns.come_by(due := now() + 0.05)
+        await wait_for(lambda: taken)
+        assert taken[0] >= due, "the newest time counts"
+        turns.come_by(now() + 0.01)
+        turns.come_by(None)
+        turns.end()
+        turns.wake()
+        await asyncio.sleep(0.03)
+        assert len(taken) == 1
 
     run(work())
 
@@ -74,7 +106,7 @@ def test_steps_are_taken_a_few_at_a_time(paths: Paths) -> None:
         units = [unit(f"s{number}") for number in range(50)]
         node = ScriptedNode(paths, plan(*units), lambda _, post: Slow(post, OBEDIENT, []))
         listen()
-        await node.until(lambda: node.decision.is_settled)
+        await node.turns.until(lambda: node.decision.is_settled)
         node.end()
 
     run(work())

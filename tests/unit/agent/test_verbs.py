@@ -73,7 +73,7 @@ class Played:
         return outcome["code"], outcome["message"]
 
     def state(self, name: str) -> UnitState:
-        return self.node.state(name)
+        return self.node.stage.state(name)
 
     def leader(self, name: str) -> Any:
         return self.node.stage.drivers[name].leader
@@ -85,14 +85,14 @@ async def playing(paths: Paths, planned: Plan | None = None, node: Node | None =
     await played.control.open()
     try:
         async with asyncio.timeout(10):
-            await played.node.until(lambda: played.node.decision.is_settled)
+            await played.node.turns.until(lambda: played.node.decision.is_settled)
         yield played
     finally:
         await played.node.stop_for_good()
         await played.control.finish()
         played.control.close()
         played.node.end()
-        assert not played.node.watchers
+        assert len(played.node.stage.watchers) == 2, "the node's own, and nobody waits any longer"
         assert not played.control._tasks
 
 
@@ -232,6 +232,32 @@ def test_defect_in_a_verb_is_code_70_and_the_agent_lives(
     assert [record.message for record in caplog.records if record.exc_info] == ["a defect of ours"]
 
 
+@pytest.mark.parametrize("verb", ["stop", "start"])
+def test_what_could_not_be_decided_about_is_neither_done_nor_overtaken(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The last decision is of before the request."""
+
+    def breaks(_: object) -> None:
+        raise RuntimeError("boom")
+
+    async def work() -> None:
+        async with playing(paths) as played:
+            turns = played.node.turns
+            if verb == "start":
+                await played.done("stop", "pgsql")
+            with monkeypatch.context() as patch:
+                patch.setattr("escadm.agent.node.decide", breaks)
+                client = await played.ask(verb, "pgsql")
+                await wait_for(lambda: turns._waiting)
+                for _ in range(3):
+                    await turns.until(lambda: True)
+                assert turns._waiting
+            assert (await client.outcome())["code"] == 0
+
+    run(work())
+
+
 # --- several clients -----------------------------------------------------------------------------------------------
 
 
@@ -248,7 +274,7 @@ def test_client_that_goes_away_stops_nothing(paths: Paths) -> None:
             client.writer.transport.abort()
             await wait_for(lambda: played.state("pgsql") is UnitState.STOPPED)
             await wait_for(lambda: not played.control._tasks)
-            assert played.node.is_down()
+            assert played.node.stage.is_down()
 
     run(work())
 
@@ -266,7 +292,7 @@ def test_start_overtakes_stop_and_stop_overtakes_start(paths: Paths) -> None:
             assert leader is not None
             os.killpg(leader.pid, signal.SIGKILL)
             assert (await again.outcome())["message"] == "stopped"
-            assert played.node.is_down()
+            assert played.node.stage.is_down()
 
     run(work())
 
@@ -347,7 +373,7 @@ def test_what_cannot_be_stopped_is_told_and_tried_on(paths: Paths) -> None:
             assert await played.done("stop") == (1, sentence)
             assert played.state("filesystem") in (UnitState.STOPPING, UnitState.KILLING)
             stubs.made["filesystem"].answers = OBEDIENT
-            await wait_for(played.node.is_down)
+            await wait_for(played.node.stage.is_down)
             assert (await played.done("start"))[0] == 0
             stubs.made["filesystem"].answers = {**OBEDIENT, "terminate": busy, "kill": busy}
             assert await played.done("restart", "filesystem") == (1, sentence)
@@ -372,7 +398,7 @@ def test_service_that_failed_before_may_take_its_time_to_stop(paths: Paths) -> N
             stop = await played.ask("stop")
             await wait_for(lambda: played.state("pgsql") is UnitState.STOPPING)
             for _ in range(5):
-                await node.until(lambda: True)
+                await node.turns.until(lambda: True)
             stubs.made["pgsql"].post(Event.GONE, "")
             assert (await stop.outcome())["message"] == "stopped"
 
@@ -401,7 +427,7 @@ class Link:
 async def primary(paths: Paths) -> AsyncIterator[tuple[Played, Stubs]]:
     stubs = Stubs()
     node = ScriptedNode(paths, pair(), stubs)
-    node._on_vrrp(Vrrp.MASTER)
+    node.inputs._on_vrrp(Vrrp.MASTER)
     async with playing(paths, node=node) as played:
         assert node.role is Role.MASTER
         yield played, stubs
@@ -411,7 +437,7 @@ def test_resource_of_the_primary_on_a_standby(paths: Paths) -> None:
     async def work() -> None:
         async with primary(paths) as (played, _):
             await played.done("stop", "pgsql")
-            played.node._on_vrrp(Vrrp.BACKUP)
+            played.node.inputs._on_vrrp(Vrrp.BACKUP)
             await wait_for(lambda: played.node.role is Role.BACKUP)
             code, message = await played.done("start", "pgsql")
             assert code == 1
@@ -426,7 +452,7 @@ def test_role_lost_during_a_restart_keeps_nobody_waiting(paths: Paths) -> None:
             stubs.made["pgsql"].answers = {**OBEDIENT, "terminate": None}
             restart = await played.ask("restart", "pgsql")
             await wait_for(lambda: played.state("pgsql") is UnitState.STOPPING)
-            played.node._on_vrrp(Vrrp.BACKUP)
+            played.node.inputs._on_vrrp(Vrrp.BACKUP)
             stubs.made["pgsql"].post(Event.GONE, "")
             assert "waits for the role" in (await restart.outcome())["message"]
 
@@ -437,16 +463,16 @@ def test_switchover(paths: Paths) -> None:
     async def work() -> None:
         async with primary(paths) as (played, _):
             node = played.node
-            node.link = link = Link()  # type: ignore[assignment]
+            node.inputs.link = link = Link()  # type: ignore[assignment]
             client = await played.ask("switchover")
             await wait_for(lambda: paths.fitness.read_text() == "-254\n")
-            node._on_vrrp(Vrrp.FAULT)
+            node.inputs._on_vrrp(Vrrp.FAULT)
             link.peer = Peer("192.0.2.9", True, Vrrp.MASTER, Role.MASTER, True, False)
-            node.wake()
+            node.turns.wake()
             await wait_for(lambda: paths.fitness.read_text() == "0\n")
-            node._on_vrrp(Vrrp.BACKUP)
+            node.inputs._on_vrrp(Vrrp.BACKUP)
             link.peer = Peer("192.0.2.9", True, Vrrp.MASTER, Role.MASTER, True, True)
-            node.wake()
+            node.turns.wake()
             assert (await client.outcome())["message"].startswith("the primary is now 192.0.2.9, after ")
             assert await played.done("switchover") == (1, "cannot switch over: this node is BACKUP, not the primary")
 
@@ -475,11 +501,11 @@ def test_stop_and_an_unsettled_peer_keep_no_switchover_waiting(paths: Paths, mon
     async def work() -> None:
         async with primary(paths) as (played, _):
             node = played.node
-            node.link = link = Link()  # type: ignore[assignment]
+            node.inputs.link = link = Link()  # type: ignore[assignment]
             switchover = await played.ask("switchover")
             await wait_for(lambda: paths.fitness.read_text() == "-254\n")
             assert await played.done("switchover") == (1, "a switchover is under way already")
-            node._on_vrrp(Vrrp.STOP)
+            node.inputs._on_vrrp(Vrrp.STOP)
             link.peer = Peer("192.0.2.9", True, Vrrp.MASTER, Role.MASTER, True, True)
             assert await played.done("stop") == (0, "stopped")
             assert (await switchover.outcome())["code"] == 0
@@ -547,7 +573,7 @@ def test_nothing_starts_in_an_agent_that_ends(paths: Paths) -> None:
             await wait_for(lambda: played.state("pgsql") is UnitState.STOPPING)
             assert (await played.done("start"))[1] == "cannot start anything: the agent is ending"
             await end
-            assert played.node.is_down()
+            assert played.node.stage.is_down()
 
     run(work())
 

@@ -82,7 +82,7 @@ def plan(*units: Unit) -> Plan:
 async def node_of(paths: Paths, planned: Plan, memory: Memory | None = None) -> AsyncIterator[Node]:
     """A node that goes down in order at the end, whatever happened."""
     node = Node(paths, planned, memory or Memory())
-    node.wake()
+    node.turns.wake()
     try:
         yield node
     finally:
