@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from escadm.core.types import Problem
+    from escadm.core.problem import Problem
 
 
 class EscadmError(Exception):

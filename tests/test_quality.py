@@ -27,9 +27,6 @@ MISSPELT = "caf,comand,fro,midle,mone,notin,uptodate"
 
 LONGEST_MODULE = 300
 LONGEST_FUNCTION = 40
-LONG_MODULES = {
-    "escadm/core/types.py": "the nouns of the whole program, declarations alone",
-}
 LONG_FUNCTIONS = {
     "escadm/cli/commands/ha.py:ha_set": "a table of options",
 }
@@ -69,7 +66,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     """Nor for their types alone, of which import-linter knows nothing."""
     graph = grimp.build_graph("escadm", cache_dir=None)
     needs = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
-    assert needs["escadm.errors"] == {"escadm.core.types"}, "it is imported for its types alone"
+    assert needs["escadm.errors"] == {"escadm.core.problem"}, "it is imported for its types alone"
     TopologicalSorter(needs).prepare()
 
 
@@ -107,7 +104,7 @@ def test_no_module_is_too_long() -> None:
         for file in MODULES
         if (lines := len(file.read_text().splitlines())) > LONGEST_MODULE
     }
-    assert set(long) == set(LONG_MODULES), long
+    assert not long
 
 
 def test_no_function_is_too_long() -> None:

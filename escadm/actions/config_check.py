@@ -11,7 +11,8 @@ from escadm.actions.reload import ask_engine, render
 from escadm.config import read_plan
 from escadm.config.load import text_if_any
 from escadm.config.user_data import examine_user_data
-from escadm.core.types import HostFacts, Plan, Problem, Where
+from escadm.core.plan import Plan
+from escadm.core.problem import HostFacts, Problem, Where
 from escadm.errors import Failed, NotInstalled, NotPermitted
 from escadm.paths import Paths
 from escadm.system.host import Host

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from escadm.actions.reload import outdated, render, taken_up
 from escadm.config import read_plan
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.paths import Paths
 from escadm.system.host import Host
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from escadm.actions.drbd_source import Say, become_source, knows_peer, wait_for_source
 from escadm.config import read_plan
 from escadm.core.drbd.state import Replica
-from escadm.core.types import DrbdSpec, HostFacts
+from escadm.core.problem import HostFacts
+from escadm.core.specs import DrbdSpec
 from escadm.errors import Failed, Usage
 from escadm.paths import Paths
 from escadm.render.drbd import pair_secret_in, render_drbd

@@ -11,7 +11,7 @@ from escadm.actions.drbd_init import Teller
 from escadm.config import read_plan
 from escadm.core.drbd.state import Replica
 from escadm.core.drbd.trouble import last_refusal, size
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import EscadmError, Failed
 from escadm.paths import Paths
 from escadm.system import disk

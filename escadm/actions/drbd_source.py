@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from escadm.core.drbd.state import Replica
-from escadm.core.types import FilesystemSpec, Plan
+from escadm.core.plan import Plan
+from escadm.core.specs import FilesystemSpec
 from escadm.errors import Failed
 from escadm.system import disk
 from escadm.system.drbd import commands, installation

@@ -7,7 +7,8 @@ from dataclasses import replace
 from escadm.core.drbd.evidence import Evidence, evidence_of
 from escadm.core.drbd.state import Replica
 from escadm.core.drbd.trouble import MORE, WAY_OUT, degradation, is_split, last_refusal, side_by_side, unfitness
-from escadm.core.types import HostFacts, Snapshot
+from escadm.core.problem import HostFacts
+from escadm.core.status import Snapshot
 from escadm.errors import EscadmError, Failed, NotPermitted
 from escadm.system.drbd.commands import read_generation, read_kernel_log, read_replica
 from escadm.system.host import Host

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from escadm.config.dump import dump as dump_text
 from escadm.config.load import load
-from escadm.core.types import Problem
+from escadm.core.problem import Problem
 from escadm.paths import Paths
 
 

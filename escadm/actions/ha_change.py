@@ -10,8 +10,9 @@ from escadm.config.edit import KeyPath, set_values
 from escadm.config.load import text_if_any
 from escadm.config.reader import read
 from escadm.config.secrets import masked_diff
-from escadm.core.change import PAIRED_STEPS, classify
-from escadm.core.types import ChangeClass, HostFacts, Plan, Problem
+from escadm.core.change import PAIRED_STEPS, ChangeClass, classify
+from escadm.core.plan import Plan
+from escadm.core.problem import HostFacts, Problem
 from escadm.errors import EscadmError, InvalidConfig
 from escadm.paths import Paths
 from escadm.system import disk

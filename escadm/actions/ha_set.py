@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from escadm.actions.ha_change import HaSetResult, change
 from escadm.config import addresses, values
 from escadm.config.edit import KeyPath
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import Usage
 from escadm.paths import Paths
 

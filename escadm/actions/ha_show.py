@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escadm.config import read_plan
+from escadm.core.problem import HostFacts, Problem
 from escadm.core.session import fingerprint
-from escadm.core.types import DrbdSpec, HostFacts, KeepalivedSpec, Problem
+from escadm.core.specs import DrbdSpec, KeepalivedSpec
 from escadm.paths import Paths
 from escadm.system.keys import read_key
 

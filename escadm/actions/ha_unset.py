@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from escadm.actions.ha_change import HA_KEYS, HaSetResult, change
 from escadm.config.load import text_if_any
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.paths import Paths
 
 

@@ -16,22 +16,12 @@ from escadm.actions.drbd_trouble import both_copies, check_replication
 from escadm.actions.role_word import check_role_word
 from escadm.actions.status import status
 from escadm.config import read_plan
-from escadm.core.types import (
-    Address,
-    Exec,
-    FilesystemSpec,
-    HostFacts,
-    Http,
-    KeepalivedSpec,
-    Plan,
-    ProcessSpec,
-    ResourceStatus,
-    Role,
-    Snapshot,
-    SystemdSpec,
-    Tcp,
-    Unit,
-)
+from escadm.core.plan import Plan, Unit
+from escadm.core.probes import Exec, Http, Tcp
+from escadm.core.problem import HostFacts
+from escadm.core.specs import Address, FilesystemSpec, KeepalivedSpec, ProcessSpec, SystemdSpec
+from escadm.core.states import Role
+from escadm.core.status import ResourceStatus, Snapshot
 from escadm.errors import EscadmError, Failed, NotInstalled, NotPermitted
 from escadm.paths import Paths
 from escadm.system import keepalived, secrets

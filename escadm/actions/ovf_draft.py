@@ -15,7 +15,10 @@ from escadm.config.reader import read
 from escadm.config.secrets import MASK, masked_diff
 from escadm.core.environment_file import assignment, parse, updated
 from escadm.core.ovf import shown
-from escadm.core.types import HostFacts, Plan, Problem, RenderedFile, Secret, Where
+from escadm.core.plan import Plan
+from escadm.core.problem import HostFacts, Problem, Where
+from escadm.core.rendered import RenderedFile
+from escadm.core.specs import Secret
 from escadm.errors import Failed, InvalidConfig, InvalidEnvironment
 from escadm.paths import Paths
 from escadm.system import hostname

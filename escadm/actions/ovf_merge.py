@@ -11,7 +11,8 @@ from escadm.actions.ovf_draft import ROOT_ONLY, Draft, draft
 from escadm.config.properties import Properties, take
 from escadm.core.environment_file import assignment
 from escadm.core.ovf import parse
-from escadm.core.types import HostFacts, Problem, RenderedFile
+from escadm.core.problem import HostFacts, Problem
+from escadm.core.rendered import RenderedFile
 from escadm.paths import Paths
 from escadm.system import hostname, secrets
 from escadm.system.files import read, replace_all

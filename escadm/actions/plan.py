@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from escadm.config import read_plan
 from escadm.config.overlay import canonical
 from escadm.core.graph import above, below, subgraph, waves
+from escadm.core.plan import Plan
+from escadm.core.problem import HostFacts, Problem
 from escadm.core.rules.table import RULES
-from escadm.core.types import HostFacts, Plan, Problem
 from escadm.errors import Usage
 from escadm.paths import Paths
 

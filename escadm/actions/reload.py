@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escadm.config import read_plan
-from escadm.core.types import HostFacts, Plan, Problem, RenderedFile, Secret, Where
+from escadm.core.plan import Plan
+from escadm.core.problem import HostFacts, Problem, Where
+from escadm.core.rendered import RenderedFile
+from escadm.core.specs import Secret
 from escadm.paths import Paths
 from escadm.render.drbd import pair_secret_in, render_drbd
 from escadm.render.keepalived import render_keepalived

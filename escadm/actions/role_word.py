@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from escadm.actions.status import status
+from escadm.core.plan import Plan
 from escadm.core.role import meant_by
-from escadm.core.types import Plan, Role, Snapshot
+from escadm.core.states import Role
+from escadm.core.status import Snapshot
 from escadm.errors import Failed, NotPermitted
 from escadm.paths import Paths
 from escadm.system import role_file

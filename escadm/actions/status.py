@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from escadm.core.reason import Reason
 from escadm.core.snapshot import decode
-from escadm.core.types import Health, ResourceStatus, Snapshot, Verdict
+from escadm.core.status import Health, ResourceStatus, Snapshot, Verdict
 from escadm.paths import Paths
 from escadm.system import alive
 

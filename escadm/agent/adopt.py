@@ -14,8 +14,10 @@ from escadm.agent.node import Node
 from escadm.agent.outputs.journal import iso
 from escadm.agent.outputs.memory import Memory, UnitMemory, remember, restore_unit
 from escadm.core.lifecycle import Life
+from escadm.core.plan import Unit
 from escadm.core.reconcile import UP
-from escadm.core.types import Kind, ProcessSpec, Unit, UnitState
+from escadm.core.specs import Kind, ProcessSpec
+from escadm.core.states import UnitState
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.process import ProcessId, identify, is_alive

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from escadm.actions.reload import commit, prepare
 from escadm.agent.node import Node
 from escadm.config import read_plan
+from escadm.core.plan import Plan
 from escadm.core.reason import Reason
-from escadm.core.types import Plan
 from escadm.errors import EscadmError, InvalidConfig
 from escadm.log import get
 from escadm.paths import Paths

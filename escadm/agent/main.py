@@ -25,7 +25,8 @@ from escadm.agent.outputs.memory import load
 from escadm.agent.requests.control import Control
 from escadm.agent.requests.verbs import Verbs
 from escadm.config import read_plan
-from escadm.core.types import Plan, Role
+from escadm.core.plan import Plan
+from escadm.core.states import Role
 from escadm.errors import EscadmError
 from escadm.log import get, set_up
 from escadm.paths import Paths

@@ -26,10 +26,11 @@ from escadm.core.decide import Decision, decide
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import Event
 from escadm.core.peer import document
+from escadm.core.plan import Plan, Unit
 from escadm.core.reason import Reason
 from escadm.core.rules.data import promotion_gate
 from escadm.core.situation import Situation
-from escadm.core.types import Plan, Role, Unit, UnitState
+from escadm.core.states import Role, UnitState
 from escadm.paths import Paths
 
 

@@ -10,8 +10,9 @@ from typing import TextIO
 
 import typer
 
+from escadm.core.problem import Problem
 from escadm.core.snapshot import describe, status_line
-from escadm.core.types import Problem, ResourceStatus, Snapshot
+from escadm.core.status import ResourceStatus, Snapshot
 
 SEVERITY_COLOURS = ("green", "yellow", "red", "magenta")
 STATE_COLOURS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from escadm.config.values import Wrong, describe, number, text
-from escadm.core.types import Address
+from escadm.core.specs import Address
 
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z")
 

@@ -10,7 +10,7 @@ from escadm.config.cloud_words import words
 from escadm.config.findings import Findings, did_you_mean
 from escadm.config.reader import Path
 from escadm.config.values import describe
-from escadm.core.types import Address
+from escadm.core.specs import Address
 
 Interface = IPv4Interface | IPv6Interface
 Keys = dict[str, object]

@@ -7,7 +7,8 @@ from escadm.config.load import Examined, Loaded
 from escadm.config.network import engines
 from escadm.config.order import order
 from escadm.config.units import report_systemd_units, report_unknown_users, units
-from escadm.core.types import HostFacts, Plan, Problem
+from escadm.core.plan import Plan
+from escadm.core.problem import HostFacts, Problem
 from escadm.errors import InvalidConfig
 
 Compiled = tuple[Plan, tuple[Problem, ...]]

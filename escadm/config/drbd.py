@@ -7,7 +7,7 @@ import re
 from escadm.config.findings import Findings
 from escadm.config.model import Config, Filesystem
 from escadm.config.reader import Path
-from escadm.core.types import DrbdSpec
+from escadm.core.specs import DrbdSpec
 
 _DRBD: Path = ("resources", "drbd")
 _DEVICE = re.compile(r"/dev/drbd[0-9]{1,7}\Z")

@@ -9,7 +9,7 @@ import yaml
 
 from escadm.config import nodes
 from escadm.config.reader import Path
-from escadm.core.types import Problem, Where
+from escadm.core.problem import Problem, Where
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from escadm.config.reader import Marks, Path, path_text
-from escadm.core.types import Problem, Where
+from escadm.core.problem import Problem, Where
 
 
 class Findings:

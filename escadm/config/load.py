@@ -14,7 +14,8 @@ from escadm.config.findings import Findings, did_you_mean
 from escadm.config.model import MODELS, AnyResource, Config, Drbd, Filesystem, Service
 from escadm.config.overlay import Keys, canonical_marks, catalogue, overlay
 from escadm.config.reader import MAX_CHARACTERS, Marks, Path, read
-from escadm.core.types import Notify, Problem, Where
+from escadm.core.probes import Notify
+from escadm.core.problem import Problem, Where
 from escadm.errors import Failed, InvalidConfig, NotPermitted
 
 _MAX_BYTES = 4 * MAX_CHARACTERS

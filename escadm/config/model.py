@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from escadm.config import addresses, probes, values
-from escadm.core import types
+from escadm.core import probes as core_probes
+from escadm.core import specs
 
 
 def _parsed(parse: Callable[[Any], object], schema: dict[str, Any]) -> tuple[PlainValidator, WithJsonSchema]:
@@ -54,19 +55,19 @@ MountPoint = Annotated[str, *_parsed(values.mount_point, _PATH)]
 Interface = Annotated[str | None, *_parsed(addresses.interface, _INTERFACE)]
 Name = Annotated[str | None, *_parsed(values.resource_name, {"type": "string", "pattern": "^[A-Za-z0-9]"})]
 Dependency = Annotated[values.Dependency, *_parsed(values.dependency, {"type": "string", "examples": ["drbd:master"]})]
-Address = Annotated[types.Address, *_parsed(addresses.address, _ADDRESS)]
-OneAddress = Annotated[types.Address | None, *_parsed(addresses.address, _ADDRESS)]
+Address = Annotated[specs.Address, *_parsed(addresses.address, _ADDRESS)]
+OneAddress = Annotated[specs.Address | None, *_parsed(addresses.address, _ADDRESS)]
 Command = Annotated[tuple[str, ...] | None, *_parsed(values.command, _COMMAND)]
 Port = Annotated[int, *_parsed(values.port, _PORT)]
 Unit = Annotated[str | None, *_parsed(values.unit, {"type": "string", "examples": ["postgresql.service"]})]
 Signal = Annotated[str, *_parsed(values.stop_signal, {"type": "string", "examples": ["SIGTERM", "SIGINT"]})]
-Ready = Annotated[types.Probe | None, *_parsed(probes.ready, _READY)]
-Check = Annotated[types.Check | None, *_parsed(probes.check, _CHECK)]
+Ready = Annotated[core_probes.Probe | None, *_parsed(probes.ready, _READY)]
+Check = Annotated[core_probes.Check | None, *_parsed(probes.check, _CHECK)]
 Vip = Annotated[addresses.Vip | None, *_parsed(addresses.vip, _ADDRESS | {"examples": ["192.0.2.10", "192.0.2.10/24"]})]
 Vrid = Annotated[int | None, *_parsed(values.whole(1, 255), {"type": "integer", "minimum": 1, "maximum": 255})]
 Priority = Annotated[int, *_parsed(values.whole(1, 254), {"type": "integer", "minimum": 1, "maximum": 254})]
 Interval = Annotated[float, *_parsed(addresses.advert_interval, {"type": "number", "minimum": 0.05, "maximum": 40})]
-Secret = Annotated[types.Secret | None, *_parsed(values.secret, {"type": "string", "minLength": 1, "maxLength": 63})]
+Secret = Annotated[specs.Secret | None, *_parsed(values.secret, {"type": "string", "minLength": 1, "maxLength": 63})]
 VariableName = Annotated[str, *_parsed(values.variable, {"type": "string"})]
 VariableValue = Annotated[str, *_parsed(values.variable_value, {"type": ["string", "number"]})]
 OptionName = Annotated[str, *_parsed(values.drbd_option, {"type": "string"})]

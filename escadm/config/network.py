@@ -9,7 +9,8 @@ from escadm.config.drbd import volume
 from escadm.config.findings import Findings, did_you_mean
 from escadm.config.model import Config, Keepalived
 from escadm.config.reader import Path
-from escadm.core.types import Address, DrbdSpec, HostFacts, KeepalivedSpec
+from escadm.core.problem import HostFacts
+from escadm.core.specs import Address, DrbdSpec, KeepalivedSpec
 
 FALLBACK_INTERFACE = "eth0"
 FALLBACK_VRID = 51

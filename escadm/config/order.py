@@ -11,7 +11,7 @@ from escadm.config.model import Config, Drbd, Filesystem, Group, Keepalived
 from escadm.config.reader import Path
 from escadm.config.values import Dependency
 from escadm.core.graph import below, find_cycle
-from escadm.core.types import MASTER_CONDITION, PROMOTION
+from escadm.core.plan import MASTER_CONDITION, PROMOTION
 
 _MOST_LOOPS = 10
 _ENGINES = ("drbd", "keepalived")  # switched off, they are reported where the pair is looked at

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from escadm.config import values
 from escadm.config.findings import did_you_mean
 from escadm.config.values import Wrong, describe
-from escadm.core.types import Alive, Check, Exec, Http, Notify, Probe, Tcp
+from escadm.core.probes import Alive, Check, Exec, Http, Notify, Probe, Tcp
 
 T = TypeVar("T")
 

@@ -11,7 +11,8 @@ from escadm.config.addresses import Vip
 from escadm.config.findings import did_you_mean, in_order
 from escadm.config.values import Wrong, describe
 from escadm.core.ovf import Environment
-from escadm.core.types import Problem, Secret, Where
+from escadm.core.problem import Problem, Where
+from escadm.core.specs import Secret
 from escadm.errors import InvalidEnvironment
 
 HOSTNAME = "esc_hostname"

@@ -8,7 +8,8 @@ from pathlib import Path
 from escadm.config.compile import compile_examined
 from escadm.config.findings import in_order
 from escadm.config.load import examine, read_text
-from escadm.core.types import HostFacts, Plan, Problem
+from escadm.core.plan import Plan
+from escadm.core.problem import HostFacts, Problem
 
 
 @dataclass(frozen=True)

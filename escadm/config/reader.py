@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from escadm.core.types import Problem, Where
+from escadm.core.problem import Problem, Where
 
 Path = tuple[str | int, ...]
 

@@ -11,19 +11,9 @@ from escadm.config.findings import Findings
 from escadm.config.model import AnyResource, Config, Drbd, Filesystem, Group, Keepalived, Service
 from escadm.config.order import Order
 from escadm.core.graph import start_order
-from escadm.core.types import (
-    MASTER_CONDITION,
-    PROMOTION,
-    DrbdSpec,
-    FilesystemSpec,
-    HostFacts,
-    KeepalivedSpec,
-    Kind,
-    ProcessSpec,
-    Spec,
-    SystemdSpec,
-    Unit,
-)
+from escadm.core.plan import MASTER_CONDITION, PROMOTION, Unit
+from escadm.core.problem import HostFacts
+from escadm.core.specs import DrbdSpec, FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec, Spec, SystemdSpec
 
 Engines = tuple[KeepalivedSpec | None, DrbdSpec | None]
 

@@ -21,7 +21,9 @@ from escadm.config.findings import Findings, did_you_mean, in_order
 from escadm.config.load import examine
 from escadm.config.reader import Path, path_text, read
 from escadm.config.values import describe
-from escadm.core.types import Address, HostFacts, Plan, Problem, Where
+from escadm.core.plan import Plan
+from escadm.core.problem import HostFacts, Problem, Where
+from escadm.core.specs import Address
 from escadm.errors import InvalidConfig, InvalidUserData
 from escadm.paths import Paths
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from escadm.core.types import Address
+from escadm.core.specs import Address
 
 SILENT_AFTER = 3.5
 """Intervals; VRRP itself gives a router up after three and the skew, which is less than one."""

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
 
-from escadm.core.types import (
-    MASTER_CONDITION,
-    PROMOTION,
-    Change,
-    ChangeClass,
-    DrbdSpec,
-    FilesystemSpec,
-    KeepalivedSpec,
-    Plan,
-    ProcessSpec,
-    Spec,
-    SystemdSpec,
-    Unit,
-)
+from escadm.core.plan import MASTER_CONDITION, PROMOTION, Plan, Unit
+from escadm.core.specs import DrbdSpec, FilesystemSpec, KeepalivedSpec, ProcessSpec, Spec, SystemdSpec
+
+
+class ChangeClass(StrEnum):
+    """How a change of the configuration can be taken up; see docs/explanation/reload.md."""
+
+    LOCAL = "local"
+    PAIRED = "paired"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between two plans: ``what`` went from ``old`` to ``new`` (both for people)."""
+
+    what: str
+    old: str
+    new: str
+    kind: ChangeClass
+
 
 LOCAL, PAIRED, RESTART = ChangeClass.LOCAL, ChangeClass.PAIRED, ChangeClass.RESTART
 

@@ -12,6 +12,7 @@ from escadm.core.drbd.fencing import Answer, answer, is_behind
 from escadm.core.health import Facts, judge
 from escadm.core.lifecycle import Event, Life, Limits, transition
 from escadm.core.peer import Message
+from escadm.core.plan import Start, Step
 from escadm.core.reconcile import DOWN, goal, reconcile
 from escadm.core.role import is_drained, reached
 from escadm.core.rules.data import (
@@ -28,7 +29,9 @@ from escadm.core.rules.secret import SecretAct, differs, secret_act
 from escadm.core.rules.telling import facts_of, fitness, message_of
 from escadm.core.rules.word import WordAct, judge_word, next_look
 from escadm.core.situation import Kept, Situation
-from escadm.core.types import Kind, Role, Start, Step, UnitState, Verdict
+from escadm.core.specs import Kind
+from escadm.core.states import Role, UnitState
+from escadm.core.status import Verdict
 
 
 @dataclass(frozen=True, slots=True)

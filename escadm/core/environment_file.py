@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 
 BLANKS = " \t"
 LINE_ENDS = "\n\r"

@@ -9,23 +9,14 @@ from escadm.core.drbd.fencing import NO_GATEWAY
 from escadm.core.drbd.state import Replica
 from escadm.core.drbd.trouble import SPLIT, SUBJECT, UNFIT, degradation, unfitness
 from escadm.core.lifecycle import FAILURE_LIMIT, Life
+from escadm.core.plan import PROMOTION, Plan, Unit, spec_of
 from escadm.core.reason import Reason
 from escadm.core.reconcile import DOWN, Intent, counted_needs, goal
 from escadm.core.role import Peer
+from escadm.core.specs import Kind, SystemdSpec
+from escadm.core.states import Role, UnitState, Vrrp
+from escadm.core.status import Health, Verdict
 from escadm.core.trust import Acquaintance
-from escadm.core.types import (
-    PROMOTION,
-    Health,
-    Kind,
-    Plan,
-    Role,
-    SystemdSpec,
-    Unit,
-    UnitState,
-    Verdict,
-    Vrrp,
-    spec_of,
-)
 
 NOTHING = Life()
 STOPPED = Reason("stopped", "", "stopped by an administrator")

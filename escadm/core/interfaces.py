@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from escadm.core.types import Address
+from escadm.core.specs import Address
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from escadm.core.types import UnitState
+from escadm.core.states import UnitState
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from escadm.core.types import Problem, Secret, Where
+from escadm.core.problem import Problem, Where
+from escadm.core.specs import Secret
 from escadm.errors import InvalidEnvironment
 
 NAMESPACE = "http://schemas.dmtf.org/ovf/environment/1"

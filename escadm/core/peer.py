@@ -11,8 +11,9 @@ from escadm.core.drbd.evidence import encode as encode_evidence
 from escadm.core.drbd.secret import PairSecret
 from escadm.core.drbd.secret import decode as decode_secret
 from escadm.core.drbd.secret import encode as encode_secret
+from escadm.core.plan import Plan
 from escadm.core.role import Peer
-from escadm.core.types import Plan, Role, Vrrp
+from escadm.core.states import Role, Vrrp
 
 LONGEST_REASON = 200
 MOST_REASONS = 3

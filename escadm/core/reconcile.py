@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from escadm.core.graph import below
-from escadm.core.types import MASTER_CONDITION, Kind, Plan, Start, Step, Stop, Unit, UnitState
+from escadm.core.plan import MASTER_CONDITION, Plan, Start, Step, Stop, Unit
+from escadm.core.specs import Kind
+from escadm.core.states import UnitState
 
 DOWN = frozenset({UnitState.STOPPED, UnitState.BACKOFF, UnitState.FAILED})
 UP = frozenset({UnitState.STARTING, UnitState.RUNNING})

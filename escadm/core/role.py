@@ -12,8 +12,9 @@ from escadm.core.drbd.evidence import Evidence
 from escadm.core.drbd.secret import PairSecret
 from escadm.core.drbd.state import Replica
 from escadm.core.graph import above
+from escadm.core.plan import MASTER_CONDITION, Plan
 from escadm.core.reconcile import DOWN, Live
-from escadm.core.types import MASTER_CONDITION, Plan, Role, UnitState, Vrrp
+from escadm.core.states import Role, UnitState, Vrrp
 
 
 @dataclass(frozen=True, slots=True)

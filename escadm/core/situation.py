@@ -15,11 +15,12 @@ from escadm.core.drbd.secret import PairSecret
 from escadm.core.drbd.state import Replica
 from escadm.core.interfaces import Interfaces, carries
 from escadm.core.lifecycle import Life
+from escadm.core.plan import Plan, Unit
 from escadm.core.reason import Reason
 from escadm.core.reconcile import Live
 from escadm.core.role import Peer
+from escadm.core.states import Role, UnitState, Vrrp
 from escadm.core.trust import Acquaintance
-from escadm.core.types import Plan, Role, Unit, UnitState, Vrrp
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from escadm.core.drbd.evidence import decode as decode_evidence
 from escadm.core.drbd.evidence import encode as encode_evidence
 from escadm.core.drbd.state import Replica
 from escadm.core.reason import Reason
+from escadm.core.states import Role, Vrrp
+from escadm.core.status import Health, ResourceStatus, RoleChange, Snapshot, Verdict
 from escadm.core.trust import decode as decode_acquaintance
 from escadm.core.trust import encode as encode_acquaintance
-from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, Verdict, Vrrp
 
 SCHEMA = 1
 

@@ -16,7 +16,8 @@ from escadm.config.model import Config, Filesystem, Service
 from escadm.config.overlay import canonical
 from escadm.config.reader import read
 from escadm.core.graph import below
-from escadm.core.types import Address, HostFacts
+from escadm.core.problem import HostFacts
+from escadm.core.specs import Address
 from escadm.lab.namespaces import environment
 from escadm.lab.network import SEED_NODES, SEED_VIP, Network, free_hosts, make_network
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import chain, count, islice
 
-from escadm.core.types import Address
+from escadm.core.specs import Address
 from escadm.errors import Failed
 
 SEED_NODES = (ip_address("172.16.0.0"), ip_address("172.16.1.0"))

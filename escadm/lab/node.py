@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from escadm.core.types import Address
+from escadm.core.specs import Address
 from escadm.errors import Failed
 from escadm.lab import namespaces
 from escadm.lab.namespaces import Machine

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from escadm.core.types import Address, DrbdSpec, RenderedFile, Secret
+from escadm.core.rendered import RenderedFile
+from escadm.core.specs import Address, DrbdSpec, Secret
 from escadm.paths import Paths
 from escadm.render.template import fill, is_generated
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from escadm.core.types import VRRP_INSTANCE, KeepalivedSpec, RenderedFile
+from escadm.core.rendered import RenderedFile
+from escadm.core.specs import VRRP_INSTANCE, KeepalivedSpec
 from escadm.paths import Paths
 from escadm.render.template import fill
 

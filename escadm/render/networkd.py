@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from escadm.core.types import RenderedFile
+from escadm.core.rendered import RenderedFile
 from escadm.render.template import fill
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from escadm.core.adverts import Advert
-from escadm.core.types import Address
+from escadm.core.specs import Address
 from escadm.errors import Failed
 
 PROTOCOL = 112

@@ -19,7 +19,7 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.keys import LENGTH, read_key, write_pair

@@ -13,7 +13,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from escadm.core.types import Address
+from escadm.core.specs import Address
 from escadm.system.net import interface_of
 
 NEIGHBOUR = 255

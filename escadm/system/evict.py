@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from escadm.core.types import FilesystemSpec
+from escadm.core.specs import FilesystemSpec
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.mount import find_holders, is_mounted, unmount

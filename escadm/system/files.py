@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from escadm.core.types import RenderedFile
+from escadm.core.rendered import RenderedFile
 from escadm.errors import EscadmError, Failed, NotPermitted
 
 PREVIOUS = ".previous"

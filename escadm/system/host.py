@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from escadm.core.types import RenderedFile
+from escadm.core.rendered import RenderedFile
 from escadm.system import files as real_files
 from escadm.system.run import Run, run
 

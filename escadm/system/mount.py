@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from escadm.core.types import FilesystemSpec
+from escadm.core.specs import FilesystemSpec
 from escadm.errors import EscadmError, Failed
 from escadm.paths import Paths
 from escadm.system.run import run

@@ -12,7 +12,8 @@ from ipaddress import ip_address
 from typing import TypeVar
 
 from escadm.core.interfaces import Interface
-from escadm.core.types import Address, HostFacts
+from escadm.core.problem import HostFacts
+from escadm.core.specs import Address
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.drbd.parser import kernel_major

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escadm.core.ovf import LARGEST
-from escadm.core.types import Problem, Where
+from escadm.core.problem import Problem, Where
 from escadm.errors import Failed, InvalidEnvironment, NotPermitted
 from escadm.paths import Paths
 from escadm.system.iso9660 import read_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from escadm.core.types import Address
+from escadm.core.specs import Address
 from escadm.system.run import listen
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from escadm.core.types import Exec, Http, Tcp
+from escadm.core.probes import Exec, Http, Tcp
 from escadm.errors import EscadmError
 from escadm.system.run import run
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from escadm.core.types import ProcessSpec
+from escadm.core.specs import ProcessSpec
 from escadm.errors import Failed
 from escadm.system.alive import boot_id
 from escadm.system.scope import Identity, Scope, for_the_loader

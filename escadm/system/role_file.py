@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from escadm.core.types import Role
+from escadm.core.states import Role
 from escadm.errors import EscadmError, Failed
 from escadm.log import get
 from escadm.paths import Paths

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from escadm.core.environment_file import EnvironmentFile, parse
-from escadm.core.types import ProcessSpec
+from escadm.core.specs import ProcessSpec
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.files import read as read_text

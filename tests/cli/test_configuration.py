@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from escadm.core.types import Role
+from escadm.core.states import Role
 from escadm.paths import Paths
 from escadm.system import role_file
 from tests.cli.program import REPOSITORY, agent, escadm, on_terminal, plain

@@ -15,7 +15,8 @@ import pytest
 from escadm.core.drbd.evidence import Evidence, Replication
 from escadm.core.drbd.state import Replica
 from escadm.core.snapshot import encode
-from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, Verdict
+from escadm.core.states import Role
+from escadm.core.status import Health, ResourceStatus, RoleChange, Snapshot, Verdict
 from escadm.paths import Paths
 from tests.cli.program import (
     PROGRAM,

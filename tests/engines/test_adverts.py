@@ -9,7 +9,7 @@ import asyncio, socket, struct, subprocess
 from ipaddress import ip_address
 from escadm.agent.inputs import adverts as module
 from escadm.agent.inputs.adverts import AdvertFeed
-from escadm.core.types import KeepalivedSpec
+from escadm.core.specs import KeepalivedSpec
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)

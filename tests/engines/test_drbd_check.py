@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from escadm.core.types import Address, DrbdSpec, Secret
+from escadm.core.specs import Address, DrbdSpec, Secret
 from escadm.errors import Failed, NotInstalled, NotPermitted
 from escadm.paths import Paths
 from escadm.render.drbd import render_drbd

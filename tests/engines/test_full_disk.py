@@ -7,7 +7,7 @@ from pathlib import Path
 ON_A_SMALL_DISK = """
 import subprocess, sys
 from pathlib import Path
-from escadm.core.types import RenderedFile
+from escadm.core.rendered import RenderedFile
 from escadm.errors import Failed
 from escadm.system.files import replace_all
 

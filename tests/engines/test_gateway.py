@@ -13,7 +13,7 @@ import pytest
 
 from escadm.agent.inputs import gateway as gateway_module
 from escadm.agent.inputs.gateway import LOST_AFTER, GatewayFeed
-from escadm.core.types import Address
+from escadm.core.specs import Address
 from escadm.errors import NotInstalled
 from escadm.system import ping
 from escadm.system.run import listen

@@ -5,7 +5,7 @@ import ssl
 import subprocess
 from pathlib import Path
 
-from escadm.core.types import Http
+from escadm.core.probes import Http
 from escadm.system.probe import probe
 from tests.unit.system.test_probe import server
 

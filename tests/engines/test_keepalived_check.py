@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from escadm.core.types import KeepalivedSpec, ProcessSpec
+from escadm.core.specs import KeepalivedSpec, ProcessSpec
 from escadm.errors import Failed, NotInstalled
 from escadm.paths import Paths
 from escadm.render.keepalived import render_keepalived

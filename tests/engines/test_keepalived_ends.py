@@ -2,7 +2,8 @@
 
 from escadm.agent.drivers.keepalived import Keepalived
 from escadm.core.lifecycle import Event
-from escadm.core.types import Kind, Unit
+from escadm.core.plan import Unit
+from escadm.core.specs import Kind
 from escadm.paths import Paths
 from tests.unit.agent.test_keepalived import SPEC, Heard
 from tests.unit.agent.world import run, tools, wait_for

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from escadm.core.types import KeepalivedSpec
+from escadm.core.specs import KeepalivedSpec
 from escadm.paths import Paths
 from escadm.render.keepalived import render_keepalived
 

@@ -9,7 +9,7 @@ from escadm.system.mount import find_holders, mounted_device
 PRELUDE = """
 import subprocess, sys
 from pathlib import Path
-from escadm.core.types import FilesystemSpec
+from escadm.core.specs import FilesystemSpec
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.mount import find_holders, mount, mounted_device, unmount

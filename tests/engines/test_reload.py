@@ -10,7 +10,7 @@ import pytest
 
 from escadm.actions.diff import diff
 from escadm.actions.reload import commit, prepare
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import Failed, InvalidConfig, NotInstalled
 from escadm.paths import Paths
 from escadm.system.host import Host

@@ -15,7 +15,7 @@ from escadm.actions.plan import view
 from escadm.actions.reload import render
 from escadm.config import PlanRead, parse_plan
 from escadm.config.load import read_text
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import InvalidConfig
 from escadm.paths import Paths
 from escadm.system import keepalived

@@ -11,11 +11,12 @@ from escadm.core.decide import Decision, decide
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import FAILURE_LIMIT, Life
 from escadm.core.peer import document, encode, parse
+from escadm.core.plan import Start
 from escadm.core.role import Peer
 from escadm.core.rules.data import promotion_gate
 from escadm.core.rules.role import ELECTION, HOLDS_AFTER, longest_wait
 from escadm.core.situation import Gateway, Kept, Situation, Wish
-from escadm.core.types import Role, Start, UnitState, Vrrp
+from escadm.core.states import Role, UnitState, Vrrp
 from tests.model.state import (
     DRBD,
     HIGH,

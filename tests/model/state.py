@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from escadm.core.types import DrbdSpec, KeepalivedSpec, Plan
+from escadm.core.plan import Plan
+from escadm.core.specs import DrbdSpec, KeepalivedSpec
 from tests.unit.core.plans import make_plan
 
 TICK = 0.5

@@ -63,7 +63,7 @@ def test_the_program_runs_where_the_wheel_was_installed(venv: Path, tmp_path: Pa
 
 def test_a_program_that_imports_the_package_gets_its_types(venv: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text("from escadm.core.types import Role\n\nrole: int = Role.MASTER\n")
+    program.write_text("from escadm.core.states import Role\n\nrole: int = Role.MASTER\n")
     mypy = Path(sys.executable).with_name("mypy")
     command: list[str | Path] = [mypy, "--strict", "--python-executable", venv / "bin/python", program]
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300).stdout

@@ -20,7 +20,7 @@ from escadm.config.load import parse
 from escadm.config.model import MODELS, Drbd, Filesystem, Group, Keepalived, Resource, Service
 from escadm.config.overlay import ALIASES, catalogue
 from escadm.config.schema import json_schema
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.paths import Paths
 from tests.packaging.deb import MAINTAINER
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from escadm.config import parse_plan
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.paths import Paths
 from escadm.render.drbd import render_drbd
 from tests.vm import volume

@@ -11,7 +11,8 @@ from escadm.agent.drivers.acts import Acts
 from escadm.agent.drivers.driver import Asked, Inherited, Post, Tools
 from escadm.core.drbd.state import Gate
 from escadm.core.lifecycle import Event, Life
-from escadm.core.types import Unit, UnitState
+from escadm.core.plan import Unit
+from escadm.core.states import UnitState
 from escadm.errors import EscadmError, NotInstalled
 from escadm.log import get
 from escadm.paths import Paths

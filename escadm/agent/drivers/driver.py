@@ -13,7 +13,9 @@ from escadm.agent.inputs.looks import Looks
 from escadm.agent.inputs.vrrp_fifo import RoleFeed
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import KILL_TIMEOUT, Event, Life
-from escadm.core.types import Spec, Unit, UnitState
+from escadm.core.plan import Unit
+from escadm.core.specs import Spec
+from escadm.core.states import UnitState
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths

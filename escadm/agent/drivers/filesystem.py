@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from escadm.agent.drivers.acts import Acts
 from escadm.agent.drivers.driver import Asked, Post, Tools
 from escadm.core.lifecycle import Event
-from escadm.core.types import FilesystemSpec, Spec, Unit, spec_of
+from escadm.core.plan import Unit, spec_of
+from escadm.core.specs import FilesystemSpec, Spec
 from escadm.paths import Paths
 from escadm.system.evict import unmount_by_force
 from escadm.system.mount import mount, mounted_device, unmount

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from escadm.agent.drivers.driver import Driver
 from escadm.core.lifecycle import Event
-from escadm.core.types import Unit
+from escadm.core.plan import Unit
 
 
 class Mark(Driver):

@@ -13,8 +13,10 @@ from pathlib import Path
 from escadm.agent.drivers.driver import Inherited, Post, Tools
 from escadm.agent.drivers.process import Service, everyone
 from escadm.core.lifecycle import Event, Life
+from escadm.core.plan import Unit, spec_of
 from escadm.core.rules.word import WordAct
-from escadm.core.types import KeepalivedSpec, ProcessSpec, Spec, Unit, UnitState, Vrrp, spec_of
+from escadm.core.specs import KeepalivedSpec, ProcessSpec, Spec
+from escadm.core.states import UnitState, Vrrp
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths

@@ -8,7 +8,9 @@ from collections.abc import Coroutine
 from escadm.agent.drivers.driver import Post
 from escadm.agent.inputs.looks import Looks
 from escadm.core.lifecycle import Event
-from escadm.core.types import Exec, Http, ProcessSpec, Tcp, Unit
+from escadm.core.plan import Unit
+from escadm.core.probes import Exec, Http, Tcp
+from escadm.core.specs import ProcessSpec
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths

@@ -14,20 +14,14 @@ from pathlib import Path
 from escadm.agent.drivers.driver import GOING, Driver, Inherited, Post, Tools
 from escadm.agent.drivers.probing import Probing, Tasks, mark_prefix
 from escadm.core.lifecycle import Event, Life
-from escadm.core.types import Alive, Notify, ProcessSpec, Spec, Unit, UnitState, spec_of
+from escadm.core.plan import Unit, spec_of
+from escadm.core.probes import Alive, Notify
+from escadm.core.specs import ProcessSpec, Spec
+from escadm.core.states import UnitState
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.notify import is_ready, open_listener
-from escadm.system.process import (
-    ProcessId,
-    is_alive,
-    kill,
-    open_pidfd,
-    outcome,
-    send,
-    signal_group,
-    spawn,
-)
+from escadm.system.process import ProcessId, is_alive, kill, open_pidfd, outcome, send, signal_group, spawn
 from escadm.system.processes import Processes
 from escadm.system.scope import Scope, is_launching, kill_scopes, new_scope, why_not_launched
 from escadm.system.secrets import read, with_secrets

@@ -12,7 +12,8 @@ from escadm.agent.drivers.keepalived import Keepalived
 from escadm.agent.drivers.process import Service
 from escadm.agent.drivers.systemd import SystemdUnit
 from escadm.core.lifecycle import Event
-from escadm.core.types import Kind, Plan, Unit
+from escadm.core.plan import Plan, Unit
+from escadm.core.specs import Kind
 from escadm.paths import Paths
 
 KINDS: Mapping[Kind, type[Driver]] = {

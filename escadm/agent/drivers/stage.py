@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from escadm.agent.drivers.driver import Driver, Post
 from escadm.agent.drivers.registry import KINDS
 from escadm.core.lifecycle import Effect, Event, Life, Limits, transition
+from escadm.core.plan import Plan, Step, Stop, Unit
 from escadm.core.reconcile import DOWN, UP, Live
-from escadm.core.types import Plan, Step, Stop, Unit, UnitState
+from escadm.core.states import UnitState
 from escadm.log import get
 
 WHILE = 0.02

@@ -11,7 +11,10 @@ from pathlib import Path
 from escadm.agent.drivers.driver import GOING, Driver, Inherited, Post, Tools
 from escadm.agent.drivers.probing import Probing, Tasks, mark_prefix
 from escadm.core.lifecycle import KILL_TIMEOUT, Event, Life
-from escadm.core.types import Alive, Notify, ProcessSpec, Spec, SystemdSpec, Unit, UnitState, spec_of
+from escadm.core.plan import Unit, spec_of
+from escadm.core.probes import Alive, Notify
+from escadm.core.specs import ProcessSpec, Spec, SystemdSpec
+from escadm.core.states import UnitState
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths

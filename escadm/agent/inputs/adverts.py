@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from escadm.core.adverts import Advert, Adverts, Sighting
-from escadm.core.types import Address, KeepalivedSpec
+from escadm.core.specs import Address, KeepalivedSpec
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.adverts import adverts, open_adverts

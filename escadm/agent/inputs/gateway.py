@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from escadm.agent.inputs.listener import Listener
 from escadm.core.situation import Gateway
-from escadm.core.types import Address
+from escadm.core.specs import Address
 from escadm.log import get
 from escadm.system.ping import open_ping
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from escadm.core.session import Cipher, fingerprint
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.paths import Paths

@@ -18,7 +18,8 @@ from escadm.core.drbd.state import Replica
 from escadm.core.role import Peer
 from escadm.core.rules.peer import heartbeat_interval
 from escadm.core.situation import Situation
-from escadm.core.types import KeepalivedSpec, Vrrp
+from escadm.core.specs import KeepalivedSpec
+from escadm.core.states import Vrrp
 from escadm.log import get
 from escadm.paths import Paths
 

@@ -12,7 +12,7 @@ from escadm.core.impostors import LASTS, Impostors
 from escadm.core.peer import parse
 from escadm.core.role import Peer
 from escadm.core.session import ID_BYTES, STRANGE, Session
-from escadm.core.types import Address
+from escadm.core.specs import Address
 from escadm.errors import EscadmError
 from escadm.log import get
 from escadm.system.datagram import Datagram, Path, open_path

@@ -17,8 +17,8 @@ from escadm.agent.inputs.identity import Identity
 from escadm.agent.inputs.peer_link import PORT, PeerLink
 from escadm.core.peer import encode
 from escadm.core.session import fingerprint
+from escadm.core.specs import Address
 from escadm.core.trust import Acquaintance
-from escadm.core.types import Address
 from escadm.errors import Failed
 
 __all__ = ["PORT", "PeerLinks"]

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from escadm.core.rules.word import WordAct
-from escadm.core.types import VRRP_INSTANCE, KeepalivedSpec, Vrrp
+from escadm.core.specs import VRRP_INSTANCE, KeepalivedSpec
+from escadm.core.states import Vrrp
 from escadm.log import get
 from escadm.paths import Paths
 

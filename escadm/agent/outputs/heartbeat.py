@@ -12,7 +12,7 @@ from escadm.agent.attempt import Attempts
 from escadm.agent.node import Node
 from escadm.core.lifecycle import KILL_TIMEOUT, Life
 from escadm.core.reconcile import DOWN
-from escadm.core.types import UnitState
+from escadm.core.states import UnitState
 from escadm.system.alive import write_beat
 from escadm.system.files import explained
 from escadm.system.notify import tell_systemd, watchdog_limit

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from escadm.core.decide import Decision
 from escadm.core.role import meant_by
 from escadm.core.situation import Kept
-from escadm.core.types import Role, RoleChange, Vrrp
+from escadm.core.states import Role, Vrrp
+from escadm.core.status import RoleChange
 from escadm.log import get
 
 KEPT = 20

@@ -15,8 +15,11 @@ from typing import Any
 
 from escadm.agent.drivers.registry import KINDS
 from escadm.core.lifecycle import Life
+from escadm.core.plan import Unit
 from escadm.core.situation import Kept
-from escadm.core.types import Kind, Role, RoleChange, Unit, UnitState
+from escadm.core.specs import Kind
+from escadm.core.states import Role, UnitState
+from escadm.core.status import RoleChange
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system.alive import boot_id

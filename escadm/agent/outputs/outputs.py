@@ -15,7 +15,8 @@ from escadm.core.decide import Decision
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN
 from escadm.core.situation import Kept, Wish
-from escadm.core.types import Role, RoleChange, UnitState
+from escadm.core.states import Role, UnitState
+from escadm.core.status import RoleChange
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.system import role_file

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from escadm.agent.inputs.identity import Identity
 from escadm.core.drbd.secret import PairSecret, fingerprint
 from escadm.core.rules.secret import SecretAct
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 from escadm.errors import EscadmError, Failed
 from escadm.log import get
 from escadm.paths import Paths

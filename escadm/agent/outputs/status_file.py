@@ -10,7 +10,7 @@ from escadm.core.drbd.evidence import Replication
 from escadm.core.health import Facts, describe_unit, missed, volume
 from escadm.core.reason import Reason
 from escadm.core.snapshot import encode
-from escadm.core.types import Health, ResourceStatus, RoleChange, Snapshot, Verdict
+from escadm.core.status import Health, ResourceStatus, RoleChange, Snapshot, Verdict
 from escadm.paths import Paths
 from escadm.system.alive import identity
 from escadm.system.files import OwnFile

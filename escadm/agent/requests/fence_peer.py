@@ -7,7 +7,7 @@ import asyncio
 from escadm.agent.inputs.inputs import Inputs
 from escadm.agent.node import Node
 from escadm.core.drbd.fencing import Answer
-from escadm.core.types import UnitState
+from escadm.core.states import UnitState
 from escadm.errors import Failed
 
 ANSWERS_WITHIN = 3.0

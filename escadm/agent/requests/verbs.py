@@ -16,13 +16,13 @@ from escadm.agent.node import Node
 from escadm.agent.requests.fence_peer import ask_for_peer
 from escadm.agent.requests.waiting import Overtaken, Patience, needs_of
 from escadm.config.overlay import canonical
-from escadm.core.change import PAIRED_STEPS, classify
+from escadm.core.change import PAIRED_STEPS, Change, ChangeClass, classify
 from escadm.core.graph import above, below
 from escadm.core.lifecycle import Life
 from escadm.core.reconcile import DOWN, WAITING, counted_needs
 from escadm.core.role import master_units, why_not_take_over, why_peer_lacks_data
 from escadm.core.rules.role import ELECTION
-from escadm.core.types import Change, ChangeClass, Role, UnitState, Vrrp
+from escadm.core.states import Role, UnitState, Vrrp
 from escadm.errors import Failed, Usage
 from escadm.system.host import Host
 from escadm.system.net import host_facts

@@ -10,10 +10,12 @@ from escadm.agent.node import Node
 from escadm.core.graph import above, below
 from escadm.core.health import describe_unit
 from escadm.core.lifecycle import Life
+from escadm.core.plan import Plan
 from escadm.core.reconcile import WAITING
 from escadm.core.role import master_units
 from escadm.core.rules.role import ELECTION
-from escadm.core.types import Kind, Plan, Role, UnitState, Vrrp
+from escadm.core.specs import Kind
+from escadm.core.states import Role, UnitState, Vrrp
 from escadm.errors import Failed
 
 

@@ -13,7 +13,7 @@ from escadm.actions.status import status as read_status
 from escadm.cli import output
 from escadm.cli.session import session
 from escadm.core.snapshot import encode
-from escadm.core.types import Snapshot
+from escadm.core.status import Snapshot
 from escadm.paths import Paths
 
 if TYPE_CHECKING:

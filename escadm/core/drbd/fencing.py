@@ -13,7 +13,7 @@ from enum import StrEnum
 from escadm.core.drbd.evidence import Evidence
 from escadm.core.drbd.state import Gate, Replica, may_promote
 from escadm.core.role import Peer
-from escadm.core.types import Role, Vrrp
+from escadm.core.states import Role, Vrrp
 
 UNSERVABLE = frozenset({"Outdated", "Inconsistent", "Diskless", "Failed"})
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 
 BYTES = 16
 PERSON = b"escadm secret 1"

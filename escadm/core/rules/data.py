@@ -6,10 +6,11 @@ from enum import StrEnum
 
 from escadm.core.drbd.fencing import ISOLATED, UNSERVABLE, is_left_alone, loses, may_take, outdates_itself, waits
 from escadm.core.drbd.state import Gate, Replica
+from escadm.core.plan import PROMOTION
 from escadm.core.role import why_peer_lacks_data
 from escadm.core.rules.peer import LATEST, heartbeat_interval, is_in_touch
 from escadm.core.situation import Situation
-from escadm.core.types import PROMOTION, UnitState
+from escadm.core.states import UnitState
 
 MISSED = 3
 """Datagrams of the peer that were missed when the gateway answered; with half a one more it is silent (peer_link)."""

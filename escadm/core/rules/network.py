@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from escadm.core.interfaces import Interfaces, carries
 from escadm.core.reason import Reason
-from escadm.core.types import KeepalivedSpec
+from escadm.core.specs import KeepalivedSpec
 
 INTERFACE_GONE = "interface-gone"
 LINK_DOWN = "link-down"

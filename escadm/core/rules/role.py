@@ -13,7 +13,7 @@ from escadm.core.rules.data import peer_lacks, why_lost
 from escadm.core.rules.peer import heard_until
 from escadm.core.rules.trouble import failing, faults, unfit_data
 from escadm.core.situation import Kept, Situation
-from escadm.core.types import Role, Vrrp
+from escadm.core.states import Role, Vrrp
 
 SWITCHOVER = "switchover"
 ENDANGERED = "endangered"

@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from escadm.core.drbd.secret import PairSecret
 from escadm.core.situation import Situation
-from escadm.core.types import UnitState
+from escadm.core.states import UnitState
 
 
 class SecretAct(Enum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from escadm.core.adverts import Adverts, Sighting
 from escadm.core.reason import Reason
-from escadm.core.types import Address, KeepalivedSpec
+from escadm.core.specs import Address, KeepalivedSpec
 
 STRANGER = "foreign-router"
 STRANGER_VIP = "foreign-vip"

@@ -9,7 +9,7 @@ from escadm.core.reason import Reason
 from escadm.core.rules.role import ENDANGERED, HANDED_OVER, HELD_BACK, SWITCHOVER, WAITS, is_waiting
 from escadm.core.rules.trouble import faults
 from escadm.core.situation import Situation
-from escadm.core.types import Vrrp
+from escadm.core.states import Vrrp
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from escadm.core.rules.secret import part
 from escadm.core.rules.table import applied
 from escadm.core.rules.trouble import doubts, failing, faults, findings, unfit_data
 from escadm.core.situation import Situation
-from escadm.core.types import UnitState, Vrrp
+from escadm.core.states import UnitState, Vrrp
 
 
 def fitness(seen: Situation, *, drained: bool) -> bool | None:

@@ -7,7 +7,7 @@ from escadm.core.reason import Reason
 from escadm.core.rules.network import network_faults
 from escadm.core.rules.strangers import strangers
 from escadm.core.situation import Situation
-from escadm.core.types import UnitState
+from escadm.core.states import UnitState
 
 
 def faults(seen: Situation) -> tuple[Reason, ...]:

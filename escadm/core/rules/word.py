@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from escadm.core.reason import Reason
 from escadm.core.situation import Doubt, Kept, Situation
-from escadm.core.types import KeepalivedSpec, UnitState, Vrrp
+from escadm.core.specs import KeepalivedSpec
+from escadm.core.states import UnitState, Vrrp
 
 FAULT_IGNORED = "fault-ignored"
 VIP_MISSING = "vip-missing"

@@ -21,7 +21,7 @@ from escadm.core.drbd.state import (
     parse_events2,
     parse_generation,
 )
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 from escadm.errors import EscadmError, Failed
 from escadm.system.run import ANY_CODE, Completed, Run, listen, run
 

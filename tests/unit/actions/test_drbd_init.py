@@ -14,7 +14,7 @@ from escadm.actions import drbd_source
 from escadm.actions.drbd_init import Leave, Teller, drbd_init
 from escadm.config import read_plan
 from escadm.core.drbd.state import Replica
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import EscadmError, Failed, Usage
 from escadm.paths import Paths
 from escadm.render.drbd import render_drbd

@@ -12,7 +12,7 @@ from escadm.actions import drbd_resolve as action
 from escadm.actions.drbd_init import Teller
 from escadm.actions.drbd_resolve import discard_local, keep_local, must_be_declared, why_not_discard, why_not_keep
 from escadm.core.drbd.state import Replica
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import Failed, NotPermitted
 from escadm.paths import Paths
 from escadm.system import disk

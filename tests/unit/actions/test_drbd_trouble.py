@@ -9,7 +9,9 @@ import pytest
 from escadm.actions.drbd_trouble import both_copies, check_replication
 from escadm.core.drbd.evidence import Evidence, Replication
 from escadm.core.drbd.state import Replica
-from escadm.core.types import Health, HostFacts, Role, Snapshot, Verdict
+from escadm.core.problem import HostFacts
+from escadm.core.states import Role
+from escadm.core.status import Health, Snapshot, Verdict
 from escadm.errors import EscadmError, Failed, NotPermitted
 from escadm.system.host import Host
 from escadm.system.run import Completed

@@ -9,7 +9,7 @@ from escadm.actions.ha_set import HaOptions, ha_set, vip_and_interface
 from escadm.actions.ha_show import ha_show
 from escadm.actions.ha_unset import ha_unset
 from escadm.config.values import Wrong
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import Failed, InvalidConfig, Usage
 from escadm.paths import Paths
 from escadm.system import disk

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from escadm.actions.health import CheckResult, HealthReport, health
+from escadm.core.problem import HostFacts
 from escadm.core.snapshot import encode
-from escadm.core.types import Health, HostFacts, ResourceStatus, Role, Snapshot, Verdict, Vrrp
+from escadm.core.states import Role, Vrrp
+from escadm.core.status import Health, ResourceStatus, Snapshot, Verdict
 from escadm.errors import Failed, NotInstalled
 from escadm.paths import Paths
 from escadm.system import role_file

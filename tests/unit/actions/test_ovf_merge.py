@@ -11,7 +11,7 @@ from escadm.actions.ovf_draft import HEADER, Draft
 from escadm.actions.ovf_merge import MergeResult, Outcome, ovf_merge
 from escadm.config.properties import MANDATORY
 from escadm.core.environment_file import parse
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import Failed, InvalidConfig, InvalidEnvironment
 from escadm.paths import Paths
 from escadm.system import files

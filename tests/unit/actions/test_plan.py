@@ -7,7 +7,7 @@ import pytest
 from escadm.actions.config_check import check
 from escadm.actions.dump import dump
 from escadm.actions.plan import PlanView, plan
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import Failed, InvalidConfig, NotInstalled, Usage
 from escadm.paths import Paths
 from escadm.system.host import Host

@@ -6,7 +6,8 @@ import pytest
 
 from escadm.actions.status import Signs, judge
 from escadm.core.reason import Reason
-from escadm.core.types import Health, ResourceStatus, Role, Snapshot, Verdict
+from escadm.core.states import Role
+from escadm.core.status import Health, ResourceStatus, Snapshot, Verdict
 
 HEALTHY = Snapshot(
     Verdict(0, Health.HEALTHY, "ESC Master Healthy"),

@@ -18,20 +18,11 @@ from escadm.agent.node import Node
 from escadm.agent.outputs.memory import Memory, UnitMemory, remember, restore_unit
 from escadm.core.drbd.state import Replica
 from escadm.core.lifecycle import Life
+from escadm.core.plan import Plan, Unit
+from escadm.core.probes import Alive, Notify
 from escadm.core.rules.trouble import failing
-from escadm.core.types import (
-    Alive,
-    FilesystemSpec,
-    KeepalivedSpec,
-    Kind,
-    Notify,
-    Plan,
-    ProcessSpec,
-    Role,
-    Unit,
-    UnitState,
-    Vrrp,
-)
+from escadm.core.specs import FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec
+from escadm.core.states import Role, UnitState, Vrrp
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.process import ProcessId, command_name, is_alive, spawn

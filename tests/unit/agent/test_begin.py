@@ -12,7 +12,7 @@ import pytest
 from escadm.actions.reload import prepare
 from escadm.agent import begin as module
 from escadm.agent.begin import MISFIT, REFUSED, Begun, Completion, begin
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import Failed, InvalidConfig
 from escadm.paths import Paths
 from escadm.system.host import Host

@@ -17,7 +17,9 @@ from escadm.agent.inputs import drbd_events
 from escadm.agent.inputs.drbd_events import ReplicaFeed
 from escadm.core.drbd.state import Replica
 from escadm.core.lifecycle import Event, Life
-from escadm.core.types import Kind, Unit, UnitState
+from escadm.core.plan import Unit
+from escadm.core.specs import Kind
+from escadm.core.states import UnitState
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.drbd.commands import Refused

@@ -23,13 +23,15 @@ from escadm.core.drbd.evidence import Evidence
 from escadm.core.drbd.fencing import ISOLATED, UNCERTAIN, Answer, waits
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import Event
+from escadm.core.plan import Plan, Unit
 from escadm.core.role import Peer
 from escadm.core.rules import role as role_rules
 from escadm.core.rules.data import asks_for_peer, why_lost
 from escadm.core.rules.trouble import unfit_data
 from escadm.core.situation import Kept
+from escadm.core.specs import DrbdSpec, KeepalivedSpec, Kind
+from escadm.core.states import Role, UnitState, Vrrp
 from escadm.core.trust import Acquaintance
-from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.host import Host

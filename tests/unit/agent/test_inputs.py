@@ -14,10 +14,12 @@ from escadm.agent.inputs.inputs import Inputs
 from escadm.core.adverts import Adverts
 from escadm.core.drbd.state import Replica
 from escadm.core.interfaces import Interface
+from escadm.core.plan import Plan
 from escadm.core.role import Peer
 from escadm.core.situation import Gateway, Situation, Wish
+from escadm.core.specs import KeepalivedSpec
+from escadm.core.states import Vrrp
 from escadm.core.trust import Acquaintance
-from escadm.core.types import KeepalivedSpec, Plan, Vrrp
 from escadm.paths import Paths
 from tests.unit.agent.world import LOOPBACK, descriptors, run, wait_for
 

@@ -1,7 +1,7 @@
 """The journal of role changes, with a clock of the test's own."""
 
 from escadm.agent.outputs.journal import KEPT, Journal, iso
-from escadm.core.types import RoleChange
+from escadm.core.status import RoleChange
 
 
 class Clock:

@@ -18,8 +18,10 @@ from escadm.agent.drivers.process import Service
 from escadm.agent.inputs import vrrp_fifo
 from escadm.agent.inputs.vrrp_fifo import RoleFeed
 from escadm.core.lifecycle import Event, Life
+from escadm.core.plan import Unit
 from escadm.core.rules.word import WordAct
-from escadm.core.types import KeepalivedSpec, Kind, Unit, UnitState, Vrrp
+from escadm.core.specs import KeepalivedSpec, Kind
+from escadm.core.states import UnitState, Vrrp
 from escadm.errors import EscadmError
 from escadm.paths import Paths
 from escadm.system.process import command_name, identify

@@ -11,7 +11,7 @@ import pytest
 from escadm.agent.inputs import looks as module
 from escadm.agent.inputs.looks import Looks
 from escadm.core.lifecycle import Event
-from escadm.core.types import Alive
+from escadm.core.probes import Alive
 from escadm.paths import Paths
 from escadm.system.process import identify, is_alive, send
 from escadm.system.processes import Processes, look

@@ -12,7 +12,10 @@ import pytest
 
 from escadm.agent.outputs.memory import Memory, Notes, UnitMemory, fingerprint, load, remember, restore_unit
 from escadm.core.lifecycle import Life
-from escadm.core.types import FilesystemSpec, Kind, ProcessSpec, Role, RoleChange, SystemdSpec, Unit, UnitState
+from escadm.core.plan import Unit
+from escadm.core.specs import FilesystemSpec, Kind, ProcessSpec, SystemdSpec
+from escadm.core.states import Role, UnitState
+from escadm.core.status import RoleChange
 from escadm.errors import EscadmError
 from escadm.paths import Paths
 from escadm.system.process import ProcessId

@@ -19,10 +19,12 @@ from escadm.agent.drivers.driver import Driver, Post
 from escadm.agent.node import Node
 from escadm.agent.outputs.memory import Memory, load
 from escadm.core.lifecycle import Event
+from escadm.core.plan import Plan, Unit
 from escadm.core.role import Peer
 from escadm.core.rules.trouble import failing
 from escadm.core.rules.word import WordAct
-from escadm.core.types import FilesystemSpec, KeepalivedSpec, Kind, Plan, Role, Unit, UnitState, Vrrp
+from escadm.core.specs import FilesystemSpec, KeepalivedSpec, Kind
+from escadm.core.states import Role, UnitState, Vrrp
 from escadm.paths import Paths
 from tests.unit.agent.world import (
     OBEDIENT,

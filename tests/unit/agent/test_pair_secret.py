@@ -12,7 +12,7 @@ from escadm.agent.outputs import pair_secret
 from escadm.agent.outputs.pair_secret import PairSecrets
 from escadm.core.drbd.secret import PairSecret, fingerprint
 from escadm.core.rules.secret import SecretAct
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.render.drbd import SECTION, pair_secret_in, with_pair_secret

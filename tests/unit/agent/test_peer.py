@@ -19,7 +19,7 @@ from escadm.agent.inputs.peer_link import LOST_AFTER, PORT
 from escadm.agent.inputs.peer_links import PeerLinks
 from escadm.core.drbd.evidence import Evidence, encode
 from escadm.core.role import Peer
-from escadm.core.types import Role, Vrrp
+from escadm.core.states import Role, Vrrp
 from escadm.paths import Paths
 from escadm.system import datagram
 from tests.unit.agent.world import LOOPBACK, run, wait_for

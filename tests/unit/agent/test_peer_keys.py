@@ -15,7 +15,7 @@ from escadm.agent.inputs.identity import Identity
 from escadm.agent.inputs.peer_link import PORT, RENEW_AFTER
 from escadm.agent.inputs.peer_links import PeerLinks
 from escadm.core.session import NO_KEY, OTHER_KEY, ROUTED, fingerprint
-from escadm.core.types import Role
+from escadm.core.states import Role
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system import keys

@@ -12,18 +12,9 @@ import pytest
 from escadm.agent.drivers.driver import Driver, Inherited
 from escadm.agent.drivers.registry import KINDS, make
 from escadm.core.lifecycle import Event, Life
-from escadm.core.types import (
-    DrbdSpec,
-    FilesystemSpec,
-    KeepalivedSpec,
-    Kind,
-    ProcessSpec,
-    Spec,
-    SystemdSpec,
-    Unit,
-    UnitState,
-    spec_of,
-)
+from escadm.core.plan import Unit, spec_of
+from escadm.core.specs import DrbdSpec, FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec, Spec, SystemdSpec
+from escadm.core.states import UnitState
 from escadm.paths import Paths
 from escadm.system import systemd
 from tests.unit.agent.world import run, tools

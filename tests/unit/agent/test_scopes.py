@@ -13,7 +13,8 @@ from escadm.agent.adopt import adopt
 from escadm.agent.node import Node
 from escadm.agent.outputs.memory import Memory, remember
 from escadm.core.lifecycle import Event, Life
-from escadm.core.types import Alive, UnitState
+from escadm.core.probes import Alive
+from escadm.core.states import UnitState
 from escadm.paths import Paths
 from escadm.system import scope
 from escadm.system.process import is_alive

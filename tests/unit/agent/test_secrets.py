@@ -10,7 +10,9 @@ from escadm.agent.drivers.keepalived import Keepalived
 from escadm.agent.inputs.vrrp_fifo import RoleFeed
 from escadm.core.environment_file import updated
 from escadm.core.lifecycle import Event
-from escadm.core.types import Exec, KeepalivedSpec, Kind, Probe, ProcessSpec, Unit
+from escadm.core.plan import Unit
+from escadm.core.probes import Exec, Probe
+from escadm.core.specs import KeepalivedSpec, Kind, ProcessSpec
 from escadm.paths import Paths
 from tests.unit.agent.test_service import playing
 from tests.unit.agent.world import QUICK, run, tools, unit, wait_for

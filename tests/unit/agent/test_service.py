@@ -18,7 +18,10 @@ from escadm.agent.drivers.driver import Inherited
 from escadm.agent.drivers.probing import mark_prefix
 from escadm.agent.drivers.process import MOST_WATCHED, Service
 from escadm.core.lifecycle import Event, Life
-from escadm.core.types import Alive, Check, Exec, Http, Notify, ProcessSpec, Tcp, Unit, UnitState
+from escadm.core.plan import Unit
+from escadm.core.probes import Alive, Check, Exec, Http, Notify, Tcp
+from escadm.core.specs import ProcessSpec
+from escadm.core.states import UnitState
 from escadm.paths import Paths
 from escadm.system.process import ProcessId, is_alive
 from escadm.system.processes import look

@@ -12,7 +12,9 @@ from escadm.agent.drivers.registry import KINDS, make
 from escadm.agent.drivers.stage import Stage
 from escadm.agent.drivers.systemd import NO_SYSTEMD
 from escadm.core.lifecycle import GOOD_RUN, Event, Life
-from escadm.core.types import FilesystemSpec, Kind, Start, Stop, Unit, UnitState
+from escadm.core.plan import Start, Stop, Unit
+from escadm.core.specs import FilesystemSpec, Kind
+from escadm.core.states import UnitState
 from escadm.paths import Paths
 from tests.unit.agent.world import OBEDIENT, Scripted, plan, run, tools, unit, wait_for
 

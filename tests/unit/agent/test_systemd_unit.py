@@ -18,7 +18,10 @@ from escadm.agent.drivers.systemd import SystemdUnit
 from escadm.agent.node import Node
 from escadm.agent.outputs.memory import Memory, remember
 from escadm.core.lifecycle import Event, Life
-from escadm.core.types import Check, Exec, Kind, Probe, SystemdSpec, Unit, UnitState
+from escadm.core.plan import Unit
+from escadm.core.probes import Check, Exec, Probe
+from escadm.core.specs import Kind, SystemdSpec
+from escadm.core.states import UnitState
 from escadm.paths import Paths
 from escadm.system import systemd
 from tests.unit.agent.systemctl import Systemd

@@ -7,8 +7,10 @@ from escadm.agent.drivers.driver import Driver, Post
 from escadm.core.drbd.state import Replica
 from escadm.core.lifecycle import FAILURE_LIMIT, Event
 from escadm.core.peer import LONGEST_REASON
+from escadm.core.plan import Plan, Unit
 from escadm.core.rules.trouble import failing
-from escadm.core.types import DrbdSpec, KeepalivedSpec, Kind, Plan, Unit, UnitState
+from escadm.core.specs import DrbdSpec, KeepalivedSpec, Kind
+from escadm.core.states import UnitState
 from escadm.paths import Paths
 from tests.unit.agent.world import OBEDIENT, Scripted, ScriptedNode, run, wait_for
 

@@ -20,8 +20,11 @@ from escadm.agent.requests import verbs as verbs_module
 from escadm.agent.requests.control import Control
 from escadm.agent.requests.verbs import Verbs
 from escadm.core.lifecycle import Event
+from escadm.core.plan import Plan
+from escadm.core.probes import Alive
 from escadm.core.role import Peer
-from escadm.core.types import Alive, Kind, Plan, Role, UnitState, Vrrp
+from escadm.core.specs import Kind
+from escadm.core.states import Role, UnitState, Vrrp
 from escadm.paths import Paths
 from escadm.system.control import reachable
 from escadm.system.host import Host

@@ -26,7 +26,9 @@ from escadm.agent.outputs.memory import Memory
 from escadm.core.drbd.state import may_promote
 from escadm.core.graph import start_order
 from escadm.core.lifecycle import Event
-from escadm.core.types import Alive, Kind, Plan, Probe, ProcessSpec, Unit
+from escadm.core.plan import Plan, Unit
+from escadm.core.probes import Alive, Probe
+from escadm.core.specs import Kind, ProcessSpec
 from escadm.paths import Paths
 from escadm.system.process import kill
 from escadm.system.processes import look

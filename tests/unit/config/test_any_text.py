@@ -11,7 +11,7 @@ from escadm.config import parse_plan
 from escadm.config.edit import set_values
 from escadm.config.model import MODELS
 from escadm.config.user_data import examine_user_data
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import EscadmError, InvalidConfig, InvalidUserData
 
 ROOT = Path(__file__).parents[3]

@@ -8,20 +8,10 @@ from escadm.config import parse_plan
 from escadm.config.compile import compile_plan
 from escadm.config.load import parse
 from escadm.core.graph import below
-from escadm.core.types import (
-    Check,
-    DrbdSpec,
-    Exec,
-    FilesystemSpec,
-    HostFacts,
-    KeepalivedSpec,
-    Kind,
-    Plan,
-    ProcessSpec,
-    SystemdSpec,
-    Tcp,
-    Unit,
-)
+from escadm.core.plan import Plan, Unit
+from escadm.core.probes import Check, Exec, Tcp
+from escadm.core.problem import HostFacts
+from escadm.core.specs import DrbdSpec, FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec, SystemdSpec
 
 FIRST, SECOND, VIP = (ip_address(each) for each in ("192.0.2.11", "192.0.2.12", "192.0.2.10"))
 HERE = HostFacts({"lo": (ip_address("127.0.0.1"),), "eth0": (FIRST,), "eth1": (ip_address("198.51.100.11"),)})

@@ -8,7 +8,7 @@ from escadm.config.load import load, parse
 from escadm.config.model import Config, Group, Service
 from escadm.config.overlay import catalogue
 from escadm.config.values import Dependency
-from escadm.core.types import Alive, Check, Exec, Http, Notify, Probe, Tcp
+from escadm.core.probes import Alive, Check, Exec, Http, Notify, Probe, Tcp
 from escadm.errors import Failed, InvalidConfig
 
 

@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 
 from escadm.config.read import parse_plan
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 
 TEXT = """\
 resources:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from escadm.config import parse_plan
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 from escadm.errors import InvalidConfig
 
 

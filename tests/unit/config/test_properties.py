@@ -5,7 +5,8 @@ import pytest
 
 from escadm.config.properties import FOR_CLOUD_INIT, KNOWN, MANDATORY, Properties, hint, take, variable
 from escadm.core.ovf import Environment, Property
-from escadm.core.types import Problem, Secret, Where
+from escadm.core.problem import Problem, Where
+from escadm.core.specs import Secret
 from escadm.errors import InvalidEnvironment
 
 FILE = "ovf-env.xml"

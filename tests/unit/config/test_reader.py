@@ -3,7 +3,7 @@
 import pytest
 
 from escadm.config.reader import path_text, read
-from escadm.core.types import Where
+from escadm.core.problem import Where
 
 SCALARS = {
     "7": 7,

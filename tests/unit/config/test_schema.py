@@ -9,7 +9,7 @@ import yaml
 from escadm.config import read_plan
 from escadm.config.model import MODELS
 from escadm.config.schema import json_schema, json_schema_text
-from escadm.core.types import HostFacts
+from escadm.core.problem import HostFacts
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "etc/esc-config.schema.json"

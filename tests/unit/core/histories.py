@@ -7,7 +7,9 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 
 from escadm.core.lifecycle import Event
-from escadm.core.types import MASTER_CONDITION, PROMOTION, Kind, Plan, UnitState
+from escadm.core.plan import MASTER_CONDITION, PROMOTION, Plan
+from escadm.core.specs import Kind
+from escadm.core.states import UnitState
 from tests.unit.core.plans import LADDER, make_plan
 from tests.unit.core.simulator import Machine
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from escadm.core.graph import start_order
-from escadm.core.types import MASTER_CONDITION, PROMOTION, Kind, Plan, ProcessSpec, Unit
+from escadm.core.plan import MASTER_CONDITION, PROMOTION, Plan, Unit
+from escadm.core.specs import Kind, ProcessSpec
 
 KINDS = {
     "drbd": Kind.DRBD,

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from escadm.core.graph import below
 from escadm.core.lifecycle import Event, Life, Limits, transition
+from escadm.core.plan import MASTER_CONDITION, Plan, Start, Step, Stop, Unit
 from escadm.core.reconcile import Intent, Live, counted_needs, goal, reconcile
-from escadm.core.types import MASTER_CONDITION, Kind, Plan, Start, Step, Stop, Unit, UnitState
+from escadm.core.specs import Kind
+from escadm.core.states import UnitState
 
 DOWN = (UnitState.STOPPED, UnitState.BACKOFF, UnitState.FAILED)
 UNCUT = (Kind.DRBD, Kind.FILESYSTEM)

@@ -9,7 +9,8 @@ from escadm.core.drbd.state import Replica
 from escadm.core.lifecycle import Life
 from escadm.core.role import Peer
 from escadm.core.situation import Kept, Situation
-from escadm.core.types import DrbdSpec, KeepalivedSpec, Role, UnitState, Vrrp
+from escadm.core.specs import DrbdSpec, KeepalivedSpec
+from escadm.core.states import Role, UnitState, Vrrp
 from tests.unit.core.plans import LADDER, make_plan
 
 LOW, HIGH = ip_address("192.0.2.8"), ip_address("192.0.2.9")

@@ -8,24 +8,10 @@ from typing import Any, get_args
 import pytest
 
 from escadm.core import change
-from escadm.core.change import classify
-from escadm.core.types import (
-    Change,
-    ChangeClass,
-    Check,
-    DrbdSpec,
-    FilesystemSpec,
-    Http,
-    KeepalivedSpec,
-    Kind,
-    Plan,
-    ProcessSpec,
-    Secret,
-    Spec,
-    SystemdSpec,
-    Tcp,
-    Unit,
-)
+from escadm.core.change import Change, ChangeClass, classify
+from escadm.core.plan import Plan, Unit
+from escadm.core.probes import Check, Http, Tcp
+from escadm.core.specs import DrbdSpec, FilesystemSpec, KeepalivedSpec, Kind, ProcessSpec, Secret, Spec, SystemdSpec
 
 LOCAL, PAIRED, RESTART = ChangeClass.LOCAL, ChangeClass.PAIRED, ChangeClass.RESTART
 

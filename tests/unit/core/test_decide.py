@@ -15,13 +15,15 @@ from escadm.core.drbd.fencing import ISOLATED, NO_GATEWAY, Answer, Hold
 from escadm.core.drbd.state import Replica
 from escadm.core.interfaces import Interface
 from escadm.core.lifecycle import Life
+from escadm.core.plan import Plan, Start, Stop
 from escadm.core.reconcile import DOWN
 from escadm.core.role import Peer, master_units
 from escadm.core.rules.data import Act
 from escadm.core.rules.peer import FRESH
 from escadm.core.rules.role import HOLDS_AFTER, longest_wait
 from escadm.core.situation import Gateway, Kept, Situation, Wish
-from escadm.core.types import Address, Plan, Role, Start, Stop, UnitState, Vrrp
+from escadm.core.specs import Address
+from escadm.core.states import Role, UnitState, Vrrp
 from tests.unit.core.plans import make_plan
 from tests.unit.core.situations import (
     ABLE,

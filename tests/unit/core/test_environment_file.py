@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from escadm.core.environment_file import assignment, parse, updated
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 
 NAMES = st.text(ascii_uppercase + "_", min_size=1, max_size=6)
 VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20)

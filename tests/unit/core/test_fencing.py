@@ -29,7 +29,7 @@ from escadm.core.drbd.fencing import (
 )
 from escadm.core.drbd.state import CONSISTENT, Gate, Replica
 from escadm.core.role import Peer
-from escadm.core.types import Role, Vrrp
+from escadm.core.states import Role, Vrrp
 
 THERE = "192.0.2.12"
 SPOILT = ("Diskless", "Failed", "Inconsistent", "Outdated")

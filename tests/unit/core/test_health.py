@@ -10,26 +10,15 @@ from escadm.core.drbd.fencing import ISOLATED, NO_GATEWAY
 from escadm.core.drbd.state import Replica, why_unfit
 from escadm.core.health import Facts, describe_unit, judge
 from escadm.core.lifecycle import Life
+from escadm.core.plan import MASTER_CONDITION, PROMOTION, Plan, Unit
 from escadm.core.reason import Reason
 from escadm.core.reconcile import Intent
 from escadm.core.role import Peer
 from escadm.core.snapshot import describe, status_line
+from escadm.core.specs import DrbdSpec, KeepalivedSpec, Kind, SystemdSpec
+from escadm.core.states import Role, UnitState, Vrrp
+from escadm.core.status import Health, ResourceStatus
 from escadm.core.trust import Acquaintance
-from escadm.core.types import (
-    MASTER_CONDITION,
-    PROMOTION,
-    DrbdSpec,
-    Health,
-    KeepalivedSpec,
-    Kind,
-    Plan,
-    ResourceStatus,
-    Role,
-    SystemdSpec,
-    Unit,
-    UnitState,
-    Vrrp,
-)
 from tests.unit.core.plans import LADDER, make_plan, make_unit
 
 VIP = KeepalivedSpec(ip_address("172.16.2.0"), "eth0", "eth0", 51)

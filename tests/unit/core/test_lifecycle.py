@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from escadm.core.lifecycle import TABLE, Effect, Event, Life, Limits, transition
-from escadm.core.types import UnitState
+from escadm.core.states import UnitState
 
 CELLS: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("lifecycle.yaml").read_text())
 LISTED = {(UnitState(cell["state"]), Event(cell["event"])) for cell in CELLS}

@@ -11,7 +11,7 @@ from escadm.core.drbd.secret import encode as encode_secret
 from escadm.core.peer import REASONS_TAKEN, parse
 from escadm.core.peer import encode as encode_content
 from escadm.core.role import Peer
-from escadm.core.types import Role, Vrrp
+from escadm.core.states import Role, Vrrp
 
 THERE = "127.0.0.3"
 SAID: dict[str, Any] = {"escadm": 1, "vrrp": "BACKUP", "role": "BACKUP", "fit": True, "settled": True}

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from escadm.core.lifecycle import Life
+from escadm.core.plan import Plan, Start, Stop, Unit
 from escadm.core.reconcile import Intent, Live, counted_needs, goal, reconcile
-from escadm.core.types import Kind, Plan, Start, Stop, Unit, UnitState
+from escadm.core.specs import Kind
+from escadm.core.states import UnitState
 from tests.unit.core.plans import make_plan, make_unit
 from tests.unit.core.simulator import Machine, Standing
 

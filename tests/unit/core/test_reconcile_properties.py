@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from escadm.core.graph import waves
+from escadm.core.plan import MASTER_CONDITION, Plan, Start, Stop
 from escadm.core.reconcile import Intent, goal
-from escadm.core.types import MASTER_CONDITION, Kind, Plan, Start, Stop
+from escadm.core.specs import Kind
 from tests.unit.core.histories import HISTORIES, MOVES, RELOADS, SERVICES, families, graphs, plans
 from tests.unit.core.plans import make_plan
 from tests.unit.core.simulator import Machine

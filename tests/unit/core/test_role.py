@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from escadm.core.drbd.state import Replica
+from escadm.core.plan import Plan
 from escadm.core.reconcile import Live
 from escadm.core.role import Peer, gives_up, is_drained, master_units, reached, why_not_take_over, why_peer_lacks_data
-from escadm.core.types import KeepalivedSpec, Plan, Role, UnitState, Vrrp
+from escadm.core.specs import KeepalivedSpec
+from escadm.core.states import Role, UnitState, Vrrp
 from tests.unit.core.plans import LADDER, make_plan, make_unit
 
 VIP = KeepalivedSpec(IPv4Address("10.0.0.1"), interface="eth0", vip_interface="eth0", virtual_router_id=51)

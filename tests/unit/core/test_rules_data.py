@@ -11,6 +11,7 @@ from escadm.core.drbd.evidence import Evidence
 from escadm.core.drbd.fencing import UNSERVABLE
 from escadm.core.drbd.state import Gate, Replica
 from escadm.core.lifecycle import Life
+from escadm.core.plan import PROMOTION
 from escadm.core.role import Peer
 from escadm.core.rules.data import (
     asks_for_peer,
@@ -24,7 +25,7 @@ from escadm.core.rules.data import (
     why_lost,
 )
 from escadm.core.situation import Gateway, Kept, Situation
-from escadm.core.types import PROMOTION, UnitState
+from escadm.core.states import UnitState
 from tests.unit.core.situations import ALONE, BELOW, PRIMARY, RULES, SECOND, SILENT, STANDBY, TOGETHER
 
 NONE, UNKNOWN, THERE, GONE = Gateway(), Gateway(True, None), Gateway(True, True, answered_at=0.0), Gateway(True, False)

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 from escadm.core.interfaces import Interface
 from escadm.core.rules.network import ADDRESS_GONE, INTERFACE_GONE, LINK_DOWN, network_faults
-from escadm.core.types import KeepalivedSpec
+from escadm.core.specs import KeepalivedSpec
 
 OWN, VIP = ip_address("10.0.0.1"), ip_address("10.0.0.9")
 SPEC = KeepalivedSpec(VIP, "eth0", "eth1", 9, unicast_source=OWN)

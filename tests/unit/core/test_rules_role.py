@@ -28,7 +28,8 @@ from escadm.core.rules.role import (
     why_held,
 )
 from escadm.core.situation import Gateway, Kept, Situation, Wish
-from escadm.core.types import Address, Role, UnitState, Vrrp
+from escadm.core.specs import Address
+from escadm.core.states import Role, UnitState, Vrrp
 from tests.unit.core.situations import ABLE, ALONE, BELOW, FAILING, HIGH, LOW, PLAN, PRIMARY, RULES, SECOND, SILENT
 from tests.unit.core.situations import VRRP as SPEC
 

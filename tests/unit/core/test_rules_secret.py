@@ -15,7 +15,8 @@ from escadm.core.lifecycle import Life
 from escadm.core.role import Peer
 from escadm.core.rules.secret import SecretAct, differs, part, secret_act
 from escadm.core.situation import Situation
-from escadm.core.types import Secret, UnitState
+from escadm.core.specs import Secret
+from escadm.core.states import UnitState
 from tests.unit.core.situations import ALONE, BELOW, PRIMARY, RULES, SECOND, STANDBY
 
 OWN, OLD, OTHER = "aa", "bb", "cc"

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from escadm.core.adverts import Advert, Adverts, Sighting
 from escadm.core.rules.strangers import STRANGER, STRANGER_VIP, strangers
-from escadm.core.types import Address, KeepalivedSpec
+from escadm.core.specs import Address, KeepalivedSpec
 
 OWN, PEER, OTHER, THIRD, VIP = (ip_address(f"10.0.0.{last}") for last in (1, 2, 3, 4, 9))
 LINK_LOCAL = ip_address("fe80::3")

@@ -13,12 +13,14 @@ from escadm.core.adverts import Advert, Adverts, Sighting
 from escadm.core.decide import decide
 from escadm.core.interfaces import Interface
 from escadm.core.lifecycle import Life
+from escadm.core.plan import Plan, Unit
 from escadm.core.reason import Reason
 from escadm.core.role import Peer
 from escadm.core.rules import word
 from escadm.core.rules.word import WordAct, contradiction, judge_word, next_look
 from escadm.core.situation import Kept, Situation
-from escadm.core.types import KeepalivedSpec, Kind, Plan, Unit, UnitState, Vrrp
+from escadm.core.specs import KeepalivedSpec, Kind
+from escadm.core.states import UnitState, Vrrp
 
 OWN, PEER, VIP = map(ip_address, ("10.0.0.1", "10.0.0.2", "10.0.0.9"))
 SPEC = KeepalivedSpec(VIP, "eth0", "eth0", 9, unicast_source=OWN, unicast_peers=(PEER,))

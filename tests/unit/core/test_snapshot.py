@@ -11,8 +11,9 @@ from escadm.core.drbd.evidence import Evidence, Replication
 from escadm.core.drbd.state import Replica
 from escadm.core.reason import Reason
 from escadm.core.snapshot import SnapshotError, decode, describe, encode, status_line
+from escadm.core.states import Role, UnitState, Vrrp
+from escadm.core.status import Health, ResourceStatus, RoleChange, Snapshot, Verdict
 from escadm.core.trust import Acquaintance
-from escadm.core.types import Health, ResourceStatus, Role, RoleChange, Snapshot, UnitState, Verdict, Vrrp
 
 FULL = Snapshot(
     Verdict(

@@ -3,7 +3,9 @@ from ipaddress import ip_address
 import pytest
 
 from escadm.config.read import PlanRead, parse_plan
-from escadm.core.types import HostFacts, Http, KeepalivedSpec, ProcessSpec
+from escadm.core.probes import Http
+from escadm.core.problem import HostFacts
+from escadm.core.specs import KeepalivedSpec, ProcessSpec
 from escadm.errors import InvalidConfig
 from escadm.lab.configuration import Copies, prepare
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from escadm.core.types import DrbdSpec, Secret
+from escadm.core.specs import DrbdSpec, Secret
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.render.drbd import pair_secret_in, render_drbd, with_pair_secret

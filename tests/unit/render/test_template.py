@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from jinja2 import UndefinedError
 
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 from escadm.errors import Failed
 from escadm.render import template
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from escadm.core.types import ProcessSpec
+from escadm.core.specs import ProcessSpec
 from escadm.system.process import ProcessId, kill, spawn
 from escadm.system.processes import look
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from escadm.core.adverts import Advert
-from escadm.core.types import Address
+from escadm.core.specs import Address
 from escadm.system.adverts import parse
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from escadm.core.drbd.state import Replica
-from escadm.core.types import Secret
+from escadm.core.specs import Secret
 from escadm.errors import Failed
 from escadm.paths import Paths
 from escadm.system.drbd import commands

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from escadm.core.types import RenderedFile
+from escadm.core.rendered import RenderedFile
 from escadm.errors import EscadmError, Failed, NotPermitted
 from escadm.system.files import (
     OwnFile,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from escadm.core.types import Exec, Http, Tcp
+from escadm.core.probes import Exec, Http, Tcp
 from escadm.system.probe import probe
 
 

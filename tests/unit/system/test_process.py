@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from escadm.core.types import ProcessSpec
+from escadm.core.specs import ProcessSpec
 from escadm.errors import Failed
 from escadm.system.alive import boot_id
 from escadm.system.process import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from escadm.core.types import Role
+from escadm.core.states import Role
 from escadm.errors import EscadmError, Failed
 from escadm.paths import Paths
 from escadm.system import role_file

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from escadm.core.types import ProcessSpec
+from escadm.core.specs import ProcessSpec
 from escadm.paths import Paths
 from escadm.system import scope, systemd
 from escadm.system.process import spawn
