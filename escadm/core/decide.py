@@ -62,11 +62,11 @@ class Decision:
     word_why: str
     answer: Answer | None
     awaits_gateway: bool
-    secret_act: SecretAct | None
     is_settled: bool
     is_drained: bool
     look_again: float | None
     kept: Kept
+    secret_act: SecretAct | None = None
 
 
 def decide(seen: Situation) -> Decision:
@@ -86,10 +86,13 @@ def decide(seen: Situation) -> Decision:
         abandoned, renewed = "", frozenset({"drbd"})  # it lost its disk on purpose, and gets it back
     kept = replace(seen.kept, abandoned=abandoned)
     judged = replace(seen, kept=kept, stale=seen.stale | renewed, acting=seen.acting or act is not None)
+    on_secret = secret_act(judged)
+    kept = replace(kept, differs=kept.differs and on_secret is not SecretAct.CONNECT)  # it connects once
     kept = replace(kept, release=gives_role_up(judged), waits_since=waits_for_peer(judged))
     judged = replace(judged, kept=kept)
     steps = tuple(reconcile(seen.plan, judged.live(), intent_of(judged)))
-    return _outward(once_taken(judged, steps), steps, renewed, act, why, word_act=word_act, word_why=word_why)
+    told = _outward(once_taken(judged, steps), steps, renewed, act, why, word_act=word_act, word_why=word_why)
+    return replace(told, secret_act=on_secret)
 
 
 def _outward(
@@ -113,9 +116,6 @@ def _outward(
     facts = facts_of(seen)
     settled = is_settled(seen, wanted)
     drained = is_drained(seen.plan, live)
-    on_secret = secret_act(seen)
-    if on_secret is SecretAct.CONNECT:
-        kept = replace(kept, differs=False)  # once is enough
     return Decision(
         steps=steps,
         renewed=renewed,
@@ -131,7 +131,6 @@ def _outward(
         word_why=word_why,
         answer=answer(seen.replica, seen.peer, gateway_for_sure(seen)),
         awaits_gateway=awaits_gateway(seen),
-        secret_act=on_secret,
         is_settled=settled,
         is_drained=drained,
         look_again=look_again(seen),

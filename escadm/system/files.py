@@ -130,8 +130,31 @@ def replace_all(files: Sequence[RenderedFile], aside: Sequence[Path] = (), *, ke
     before the first name changes; should a rename fail all the same, those already done are taken back. Returns the
     paths that changed.
     """
+    swaps: list[_Swap] = []
+    done: list[_Swap] = []
     with _REPLACING:
-        return _replace_all(files, aside, keep=keep)
+        try:
+            for file in files:
+                with explained("write", Path(file.path)):
+                    swaps.extend(_Swap.prepare(Path(file.path), file.text.encode(errors="surrogateescape"), file.mode))
+            for path in aside:
+                with explained("move", path):
+                    swaps.extend(_Swap.prepare(path, None, 0))
+            for swap in swaps:
+                with explained("replace", swap.named):
+                    done.append(swap)
+                    swap.commit()
+            for swap in swaps if keep else ():
+                with explained("keep the previous copy of", swap.named):
+                    swap.keep()
+        except BaseException:
+            for swap in reversed(done):
+                swap.take_back()
+            raise
+        finally:
+            for swap in swaps:
+                swap.clean_up()
+    return [str(swap.named) for swap in swaps]
 
 
 def edit(path: Path, change: Callable[[str], str], mode: int) -> bool:
@@ -141,33 +164,6 @@ def edit(path: Path, change: Callable[[str], str], mode: int) -> bool:
         if text is None:
             return False
         return bool(replace_all([RenderedFile(str(path), change(text), mode)], keep=False))
-
-
-def _replace_all(files: Sequence[RenderedFile], aside: Sequence[Path], *, keep: bool) -> list[str]:
-    swaps: list[_Swap] = []
-    done: list[_Swap] = []
-    try:
-        for file in files:
-            with explained("write", Path(file.path)):
-                swaps.extend(_Swap.prepare(Path(file.path), file.text.encode(errors="surrogateescape"), file.mode))
-        for path in aside:
-            with explained("move", path):
-                swaps.extend(_Swap.prepare(path, None, 0))
-        for swap in swaps:
-            with explained("replace", swap.named):
-                done.append(swap)
-                swap.commit()
-        for swap in swaps if keep else ():
-            with explained("keep the previous copy of", swap.named):
-                swap.keep()
-    except BaseException:
-        for swap in reversed(done):
-            swap.take_back()
-        raise
-    finally:
-        for swap in swaps:
-            swap.clean_up()
-    return [str(swap.named) for swap in swaps]
 
 
 @dataclass(frozen=True, slots=True)

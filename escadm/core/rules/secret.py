@@ -8,6 +8,7 @@ more when both go by the same again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum, auto
 
 from escadm.core.drbd.secret import PairSecret
@@ -30,16 +31,11 @@ class SecretAct(Enum):
 
 
 def part(seen: Situation) -> PairSecret | None:
-    """This node's part in the secret, None without DRBD.
-
-    It works none out where esc-config.yaml names another one. DRBD that has stopped connecting goes by what is written
-    once it connects again.
-    """
-    spec, found = seen.plan.drbd, seen.secret
+    """This node's part in the secret, None without DRBD. It works none out where esc-config.yaml names another one."""
+    spec = seen.plan.drbd
     if spec is None:
         return None
-    used = found.written if found.used is not None and _has_stopped(seen) else found.used
-    return PairSecret(found.own if spec.shared_secret is None else "", found.written, used)
+    return _worked_out(seen) if spec.shared_secret is None else replace(_worked_out(seen), own="")
 
 
 def differs(seen: Situation) -> bool:
@@ -56,8 +52,8 @@ def differs(seen: Situation) -> bool:
 
 def secret_act(seen: Situation) -> SecretAct | None:
     """What is to be done now. Nothing where esc-config.yaml names a secret, nor while the data is acted on."""
-    spec, mine = seen.plan.drbd, part(seen)
-    if mine is None or spec is None or spec.shared_secret is not None:
+    spec, mine = seen.plan.drbd, _worked_out(seen)
+    if spec is None or spec.shared_secret is not None:
         return None
     if seen.secret_acting or seen.acting or seen.kept.abandoned:
         return None
@@ -93,11 +89,17 @@ def _in_the_kernel(seen: Situation, mine: PairSecret) -> SecretAct | None:
 
 def _differs_now(seen: Situation) -> bool | None:
     """None where that is not known. A peer that knows of no secret goes by none."""
-    mine = part(seen)
-    if seen.peer is None or not seen.peer.heard or mine is None or mine.used is None:
+    mine = _worked_out(seen)
+    if seen.peer is None or not seen.peer.heard or mine.used is None:
         return None
     theirs = seen.peer.secret.used if seen.peer.secret is not None else ""
     return None if theirs is None else theirs != mine.used
+
+
+def _worked_out(seen: Situation) -> PairSecret:
+    """DRBD that has stopped connecting goes by what is written once it connects again."""
+    found = seen.secret
+    return replace(found, used=found.written) if found.used is not None and _has_stopped(seen) else found
 
 
 def _has_stopped(seen: Situation) -> bool:

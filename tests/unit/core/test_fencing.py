@@ -165,6 +165,8 @@ OUTDATES: list[tuple[Replica | None, Peer | None, bool, bool]] = [
     # one that has gone on itself yields to a Primary alone
     *((replace(ALONE, peer_disk=disk), heard(asks=True), False, False) for disk in SPOILT),
     (replace(ALONE, peer_disk="Outdated"), heard("Primary", asks=True), False, False),
+    (replace(ALONE, peer_disk="Outdated"), heard("Primary"), False, True),
+    (replace(ALONE, peer_disk="Outdated"), heard(), False, False),
     # both have: the data has parted, and one of the two has to be served
     (replace(ALONE, peer_disk="Outdated"), heard(asks=True, knows="Outdated"), False, True),
     (replace(ALONE, peer_disk="Outdated"), heard(asks=True, knows="Outdated"), True, False),

@@ -58,6 +58,7 @@ def refused(mine: PairSecret, theirs: PairSecret | None, replica: Replica = STOP
         # a peer that works out another one, or none, or does not hear this node
         (between(NOTHING, PairSecret(OTHER, "", "")), None),
         (between(PairSecret("", "", ""), PairSecret("", "", "")), None),
+        (between(PairSecret("", OWN, OWN), PairSecret("", "", "")), None),
         (between(WRITTEN, PairSecret(OTHER, OTHER, "")), None),
         (replace(between(NOTHING, NOTHING), peer=replace(RULES, secret=NOTHING, hears_us=False)), None),
         (replace(between(WRITTEN, WRITTEN), peer=replace(RULES, secret=WRITTEN, hears_us=False)), None),
@@ -70,6 +71,8 @@ def refused(mine: PairSecret, theirs: PairSecret | None, replica: Replica = STOP
         (between(WHOLE, None, STOPPED), None),
         (refused(WHOLE, None), SecretAct.REMOVE),
         (refused(WHOLE, None, CONNECTING), None),
+        (replace(refused(WHOLE, None), peer=replace(RULES, heard=False)), None),
+        (replace(refused(WHOLE, NOTHING), peer=replace(RULES, secret=NOTHING, hears_us=False)), None),
         (refused(PairSecret(OWN, "", ""), None), SecretAct.CONNECT),
         # it connects once more when both go by the same, and at no other time
         (refused(WHOLE, WHOLE), SecretAct.CONNECT),
@@ -145,6 +148,8 @@ def test_one_that_is_configured_counts_and_none_is_worked_out() -> None:
         (WHOLE, WHOLE, STOPPED, False, False),
         (PairSecret(OWN, OWN, OLD), WHOLE, STOPPED, False, True),
         (PairSecret(OWN, OWN, ""), WHOLE, STOPPED, False, False),
+        (PairSecret(OWN, OWN), WHOLE, STOPPED, False, False),
+        (WHOLE, NOTHING, STOPPED, False, True),
         (WHOLE, WHOLE, CONNECTING, True, False),
         (WHOLE, WHOLE, None, True, False),
     ],
