@@ -109,8 +109,7 @@ def _outward(
     live = seen.live()
     before = seen.kept.role
     role = (before or Role.FAULT) if is_waiting(seen) else reached(seen.plan, seen.vrrp, live, before)
-    news = role is not before
-    kept = replace(seen.kept, role=role, role_since=seen.at if news else seen.kept.role_since)
+    kept = replace(seen.kept, role=role, role_since=seen.kept.role_since if role is before else seen.at)
     seen = replace(seen, kept=kept)
     wanted = goal(seen.plan, intent_of(seen))
     facts = facts_of(seen)
