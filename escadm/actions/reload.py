@@ -11,13 +11,13 @@ from escadm.core.problem import HostFacts, Problem, Where
 from escadm.core.rendered import RenderedFile
 from escadm.core.specs import Secret
 from escadm.paths import Paths
-from escadm.render.drbd import pair_secret_in, render_drbd
+from escadm.render.drbd import pair_secret_in, render_drbd, with_secret_of
 from escadm.render.keepalived import render_keepalived
 from escadm.render.networkd import render_networkd
 from escadm.render.template import is_generated
 from escadm.system import keepalived, networkd
 from escadm.system.drbd import parser
-from escadm.system.files import ORIGINAL
+from escadm.system.files import ONE_AT_A_TIME, ORIGINAL
 from escadm.system.host import Host
 
 
@@ -54,11 +54,16 @@ def prepare(paths: Paths, facts: HostFacts, host: Host, *, again: bool = True) -
 
 
 def commit(prepared: Prepared, host: Host) -> list[str]:
-    """Bring what was prepared to disk; the paths that changed. A file that others wrote is kept as NAME.orig, once."""
+    """Bring what was prepared to disk; the paths that changed. A file that others wrote is kept as NAME.orig, once.
+
+    The agent may have taken up another secret of the nodes' keys since: the one that esc.res has now stays.
+    """
     for path in prepared.changed:
         if _will_keep_original(path, host):
             host.files.keep_original(Path(path))
-    return host.files.replace_all(prepared.files, [Path(path) for path in prepared.aside])
+    with ONE_AT_A_TIME:
+        files = [with_secret_of(host.files.read(Path(file.path)) or "", file) for file in prepared.files]
+        return host.files.replace_all(files, [Path(path) for path in prepared.aside])
 
 
 def taken_up(paths: Paths, host: Host) -> Secret | None:

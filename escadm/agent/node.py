@@ -117,7 +117,8 @@ class Node:
             absent=self.absent,
             lacks=self.lacks,
             acting=self.acts.running,
-            secret=self.secrets.seen(is_up=stage.state("drbd") is UnitState.RUNNING),
+            secret=self.secrets.seen(self.inputs.replica),
+            refused=self.secrets.refused,
             secret_acting=self.secrets.running,
             unwritten=self._attempts.troubles(*OTHERS_GO_BY),
             kept=self.kept,
@@ -150,7 +151,7 @@ class Node:
         attempt("follow the role", lambda: self.outputs.journal.follow(inputs.vrrp, decision))
         self.outputs.write(decision, self.wishes.lasting)
         attempt("tell the peer", inputs.say)
-        inputs.gateway.awaited = decision.awaits_gateway
+        inputs.gateway.await_answer(awaited=decision.awaits_gateway)
         self.turns.come_by(decision.look_again)
 
     def _question(self, decision: Decision) -> None:

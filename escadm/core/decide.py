@@ -25,7 +25,7 @@ from escadm.core.rules.data import (
     is_declared,
 )
 from escadm.core.rules.role import gives_role_up, grace_ends, intent_of, is_waiting, judge_hold, waits_for_peer
-from escadm.core.rules.secret import SecretAct, differs, secret_act
+from escadm.core.rules.secret import SecretAct, secret_act
 from escadm.core.rules.telling import facts_of, fitness, message_of
 from escadm.core.rules.word import WordAct, judge_word, next_look
 from escadm.core.situation import Kept, Situation
@@ -77,7 +77,7 @@ def decide(seen: Situation) -> Decision:
     behind = is_behind(seen.kept.behind, seen.replica)
     disk = seen.replica.disk if seen.replica else seen.kept.disk
     known = replace(seen.kept, behind=behind, cut_off=is_cut_off(seen), declared=is_declared(seen), disk=disk)
-    seen = replace(seen, kept=replace(known, differs=differs(seen)))
+    seen = replace(seen, kept=known)
     asks = asks_for_peer(seen)
     act, why = data_act(seen, asks=asks)
     abandoned = why if act is Act.ABANDON else seen.kept.abandoned
@@ -86,13 +86,11 @@ def decide(seen: Situation) -> Decision:
         abandoned, renewed = "", frozenset({"drbd"})  # it lost its disk on purpose, and gets it back
     kept = replace(seen.kept, abandoned=abandoned)
     judged = replace(seen, kept=kept, stale=seen.stale | renewed, acting=seen.acting or act is not None)
-    on_secret = secret_act(judged)
-    kept = replace(kept, differs=kept.differs and on_secret is not SecretAct.CONNECT)  # it connects once
     kept = replace(kept, release=gives_role_up(judged), waits_since=waits_for_peer(judged))
     judged = replace(judged, kept=kept)
     steps = tuple(reconcile(seen.plan, judged.live(), intent_of(judged)))
     told = _outward(once_taken(judged, steps), steps, renewed, act, why, word_act=word_act, word_why=word_why)
-    return replace(told, secret_act=on_secret)
+    return replace(told, secret_act=secret_act(judged))
 
 
 def _outward(

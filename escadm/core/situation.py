@@ -70,10 +70,9 @@ class Kept:
     ``behind``: whether the peer may have written what is not here: it was Primary when DRBD last saw it, and nothing is
     known of it since. ``cut_off``: whether this node has reached nobody since it was in touch with the peer.
     ``declared``: whether somebody has said that the data here is the one to go on with. ``disk``: what DRBD last
-    said of this node's. ``differs``: whether the nodes' secrets do, or may have (core.rules.secret). ``stood_at``: when
-    it last stood for the role again, having heard the primary's adverts. ``doubt``: what contradicts keepalived's word.
-    ``restarted``: when keepalived was restarted for that. ``distrust``: why this node is in fault because of it, and
-    until when.
+    said of this node's. ``stood_at``: when it last stood for the role again, having heard the primary's adverts.
+    ``doubt``: what contradicts keepalived's word. ``restarted``: when keepalived was restarted for that. ``distrust``:
+    why this node is in fault because of it, and until when.
     """
 
     role: Role | None = None
@@ -87,7 +86,6 @@ class Kept:
     cut_off: bool = False
     declared: bool = False
     disk: str = ""
-    differs: bool = True
     stood_at: float | None = None
     doubt: Doubt | None = None
     restarted: float | None = None
@@ -104,7 +102,7 @@ class Situation:
     ``sure_at``: until then a peer's silence says nothing, the agent has only begun to listen. ``heard_at``: when the
     peer was heard last.
     ``known``: how the nodes know each other. ``secret``: what follows for DRBD;
-    ``secret_acting``: something is done about it just now.
+    ``refused``: DRBD has refused the peer for its secret; ``secret_acting``: something is done about it just now.
     ``unwritten``: what could not be written of the files that others go by. ``interfaces``: this node's own,
     None until they were looked at. ``adverts``: VRRP's, as they are seen. ``lacks``: what the engines need and the
     machine does not have (yet).
@@ -126,6 +124,7 @@ class Situation:
     heard_at: float | None = None
     known: Acquaintance | None = None
     secret: PairSecret = field(default_factory=PairSecret)
+    refused: bool = False
     secret_acting: bool = False
     gateway: Gateway = Gateway()
     replica: Replica | None = None

@@ -5,6 +5,7 @@ Durations are seconds as floats unless a name says otherwise.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -31,6 +32,14 @@ class Secret(str):
     def reveal(self) -> str:
         """The text itself, for the one file that needs it."""
         return "".join(self)
+
+
+_IN_WORDS = re.compile(r"""(shared-secret(?:=|\s+))("[^"\n]*"|'[^'\n]*'|[^\s;'"]+)""")
+
+
+def masked(text: str) -> str:
+    """What a tool of DRBD's says, or was told, without the secret in it."""
+    return _IN_WORDS.sub(r"\1***", text)
 
 
 class Kind(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from escadm.core.rendered import RenderedFile
 from escadm.core.specs import Address, DrbdSpec, Secret
@@ -70,6 +71,12 @@ def with_pair_secret(text: str, secret: Secret | None) -> str:
     return bare.replace(SECTION, SECTION + lines, 1)
 
 
+def with_secret_of(present: str, file: RenderedFile) -> RenderedFile:
+    """The file with the secret of the nodes' keys that the ``present`` text has, or without one as that."""
+    text = with_pair_secret(file.text, pair_secret_in(present))
+    return file if text == file.text else replace(file, text=text, mode=mode_of(text))
+
+
 def render_drbd(spec: DrbdSpec, paths: Paths, pair_secret: Secret | None = None) -> RenderedFile:
     """The file for both nodes: the order of ``spec.nodes`` does not show in it.
 
@@ -93,7 +100,12 @@ def render_drbd(spec: DrbdSpec, paths: Paths, pair_secret: Secret | None = None)
     )
     if spec.shared_secret is None:
         text = with_pair_secret(text, pair_secret)
-    return RenderedFile(str(paths.drbd_res), text, MODE_WITH_SECRET if "shared-secret" in text else MODE)
+    return RenderedFile(str(paths.drbd_res), text, mode_of(text))
+
+
+def mode_of(text: str) -> int:
+    """Who may read an esc.res with that text."""
+    return MODE_WITH_SECRET if "shared-secret" in text else MODE
 
 
 def _endpoint(address: Address, port: int) -> tuple[str, str]:

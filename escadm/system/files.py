@@ -18,8 +18,8 @@ from escadm.errors import EscadmError, Failed, NotPermitted
 PREVIOUS = ".previous"
 ORIGINAL = ".orig"
 NEW_FILE_MODE = 0o644
-_REPLACING = threading.RLock()
-"""Two threads of one process replace files one after the other: who edits one has seen what it replaces."""
+ONE_AT_A_TIME = threading.RLock()
+"""Held by a thread that replaces files by what it makes of their present texts."""
 
 
 def read(path: Path) -> str | None:
@@ -132,7 +132,7 @@ def replace_all(files: Sequence[RenderedFile], aside: Sequence[Path] = (), *, ke
     """
     swaps: list[_Swap] = []
     done: list[_Swap] = []
-    with _REPLACING:
+    with ONE_AT_A_TIME:
         try:
             for file in files:
                 with explained("write", Path(file.path)):
@@ -157,13 +157,14 @@ def replace_all(files: Sequence[RenderedFile], aside: Sequence[Path] = (), *, ke
     return [str(swap.named) for swap in swaps]
 
 
-def edit(path: Path, change: Callable[[str], str], mode: int) -> bool:
-    """Replace the text of a file by what ``change`` makes of it; whether that differs. Nothing where there is none."""
-    with _REPLACING:
+def edit(path: Path, change: Callable[[str], str], mode_of: Callable[[str], int]) -> bool:
+    """Replace the text of a file by what ``change`` makes of it, and its mode by that of the new text; whether that
+    differs. Nothing happens where there is no file, or the same text in it."""
+    with ONE_AT_A_TIME:
         text = read(path)
-        if text is None:
+        if text is None or (wanted := change(text)) == text:
             return False
-        return bool(replace_all([RenderedFile(str(path), change(text), mode)], keep=False))
+        return bool(replace_all([RenderedFile(str(path), wanted, mode_of(wanted))], keep=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from escadm.core.specs import masked
 from escadm.errors import EscadmError, Failed, NotInstalled, NotPermitted
 
 GRACE = 1.0
@@ -239,9 +240,9 @@ def _ending(code: int) -> str:
 
 
 def _report(argv: tuple[str, ...], ending: str, output: str) -> str:
-    tail = [line for line in output.splitlines() if line.strip()][-LAST_LINES:]
+    tail = [line for line in masked(output).splitlines() if line.strip()][-LAST_LINES:]
     return f"{Path(argv[0]).name}: {ending}" + (": " + "\n  ".join(tail) if tail else "")
 
 
 def _hint(argv: tuple[str, ...]) -> str:
-    return f"the command was: {shlex.join(argv)}"
+    return f"the command was: {masked(shlex.join(argv))}"

@@ -140,12 +140,25 @@ def test_an_answer_that_is_awaited_is_told(network: Network) -> None:
         with asking(FIRST) as (feed, news):
             await wait_for(lambda: feed.reached is True)
             first = feed.answered_at
-            feed.awaited = True
+            feed.await_answer(awaited=True)
             await wait_for(lambda: len(news) > 2)
             assert first is not None
             assert feed.answered_at is not None
             assert feed.answered_at > first
+            feed.await_answer(awaited=True)
+            assert len(network.asked) == 2, "it is asked for at once, and once"
         assert feed.answered_at is None
+
+    run(work())
+
+
+def test_an_answer_that_is_awaited_does_not_wait_for_the_next_interval(network: Network) -> None:
+    async def work() -> None:
+        network.add(FIRST)
+        with asking(FIRST, interval=1000.0) as (feed, news):
+            await wait_for(lambda: feed.reached is True)
+            feed.await_answer(awaited=True)
+            await wait_for(lambda: len(news) > 1)
 
     run(work())
 

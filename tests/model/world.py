@@ -23,8 +23,6 @@ from tests.model.state import (
 
 DEAD = 6
 """Ticks without an advert, three intervals, after which a BACKUP takes the role."""
-MISSED = 6
-"""Ticks after which the peer should have been heard three times more."""
 BACKOFF = (1, 2, 4, 8)
 GOOD_RUN = 6
 UP, DOWN = frozenset({"starting", "running"}), frozenset({"stopped", "backoff", "failed"})
@@ -83,7 +81,7 @@ def hear(world: World, agents: Agents) -> World:
             elif link.age < SILENT:
                 links[index] = link._replace(age=link.age + 1) if link.age < SILENT - 1 else Link()
         asked = _ask_gateway(world, side, agents)
-        missed = min(links[0].age, links[1].age) >= MISSED
+        missed = min(links[0].age, links[1].age) >= SILENT
         nodes.append(
             asked._replace(
                 links=(links[0], links[1]),

@@ -62,6 +62,34 @@ def test_a_node_that_has_lost_it_is_refused_until_it_has_it_again(scene: Scene, 
     scene.healthy(primary=primary)
 
 
+def test_an_old_file_under_a_running_agent_is_noticed_with_the_next_connection(scene: Scene) -> None:
+    standby = scene.standby
+    found = secret_of(scene)
+    forget(standby)
+    is_refused(scene, standby)
+    assert secret_of(scene) == found
+    wait_healthy(scene.pair)
+    scene.healthy(primary=scene.primary)
+
+
+def test_what_an_administrator_has_disconnected_stays_so(scene: Scene) -> None:
+    """A copy may be held back on purpose. A new agent does not connect it."""
+    primary, standby = scene.primary, scene.standby
+    secret_of(scene)
+    standby.sh("drbdadm disconnect esc")
+    scene.writes_on(primary)
+    agents = [machine.read(PATHS.lock) for machine in scene.pair.machines]
+    for machine in scene.pair.machines:
+        next_agent(machine)
+    for machine, agent in zip(scene.pair.machines, agents, strict=True):
+        scene.pair.wait_for(lambda: machine.read(PATHS.lock) not in ("", None, agent), 30, "the next agent")  # noqa: B023
+    scene.stays(8)
+    assert volume.connection(standby) == "StandAlone"
+    standby.sh("drbdadm connect esc")
+    wait_healthy(scene.pair)
+    scene.healthy(primary=primary)
+
+
 def test_a_replaced_peer_gets_another_one(scene: Scene) -> None:
     primary, standby = scene.primary, scene.standby
     found = secret_of(scene)
@@ -80,6 +108,11 @@ def test_a_replaced_peer_gets_another_one(scene: Scene) -> None:
 def lose(machine: Machine) -> None:
     """The node is as an older version leaves it, while its agent stands still."""
     machine.sh(f"kill -STOP $(cat {PATHS.lock})")
+    forget(machine)
+
+
+def forget(machine: Machine) -> None:
+    """Somebody puts an old esc.res back."""
     text = machine.read(PATHS.drbd_res)
     assert text is not None
     machine.write(str(PATHS.drbd_res), PAIR_SECRET.sub("", text))

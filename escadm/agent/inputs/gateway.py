@@ -23,7 +23,7 @@ class GatewayFeed:
     """``reached``: whether any gateway has answered within LOST_AFTER intervals; None where none is configured, and
     until the first has answered or failed to. ``gone``: that it has not been for so long that the peer, should it be
     cut off from them too, has noticed and said so. ``answered_at``: when any answered last, by the loop's clock.
-    ``on_change`` is called when either of the first two changes, and with the next answer where it is ``awaited``."""
+    ``on_change`` is called when either of the first two changes, and see :meth:`await_answer`."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
@@ -36,7 +36,7 @@ class GatewayFeed:
         self.reached: bool | None = None
         self.gone = False
         self.answered_at: float | None = None
-        self.awaited = False
+        self._awaited = False
 
     @property
     def seen(self) -> Gateway:
@@ -54,6 +54,13 @@ class GatewayFeed:
             listener.open()
         if self._addresses:
             self._expect()
+
+    def await_answer(self, *, awaited: bool) -> None:
+        """Whether the next answer is news. It is asked for at once then."""
+        begins = awaited and not self._awaited
+        self._awaited = awaited
+        for listener in self._listeners if begins else ():
+            listener.open()
 
     def close(self) -> None:
         """Ask nobody."""
@@ -86,7 +93,7 @@ class GatewayFeed:
             self.answered_at = asyncio.get_running_loop().time()
             self._expect()
             self._become(True)
-            if self.awaited:
+            if self._awaited:
                 self._on_change()
 
     def _expect(self) -> None:

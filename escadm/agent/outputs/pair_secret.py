@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 from escadm.agent.inputs.identity import Identity
 from escadm.core.drbd.secret import PairSecret, fingerprint
+from escadm.core.drbd.state import Replica
+from escadm.core.drbd.trouble import has_refused_for_its_secret
 from escadm.core.rules.secret import SecretAct
 from escadm.core.specs import Secret
 from escadm.errors import EscadmError, Failed
 from escadm.log import get
 from escadm.paths import Paths
-from escadm.render.drbd import MODE, MODE_WITH_SECRET, pair_secret_in, with_pair_secret
-from escadm.system.drbd.commands import apply_net_options, connect, read_secret
+from escadm.render.drbd import mode_of, pair_secret_in, with_pair_secret
+from escadm.system.drbd.commands import apply_net_options, connect, read_kernel_log, read_replica, read_secret
 from escadm.system.files import edit, read
 
 RETRY = 5.0
@@ -25,17 +27,12 @@ SAID = {
     SecretAct.CONNECT: "connects once more: the nodes had different secrets when it stopped",
 }
 
-CHANGES = {
-    SecretAct.WRITE: "write it into esc.res",
-    SecretAct.REMOVE: "remove it from esc.res",
-    SecretAct.APPLY: "have DRBD go by what esc.res says",
-}
-
 log = get(__name__)
 
 
 class PairSecrets:
-    """One act at a time; ``wake`` is called at its end."""
+    """One act at a time; ``wake`` is called at its end. ``refused``: whether DRBD, which has stopped connecting, has
+    refused the peer for its secret."""
 
     def __init__(self, paths: Paths, identity: Identity, wake: Callable[[], None]) -> None:
         self._paths = paths
@@ -43,6 +40,9 @@ class PairSecrets:
         self._wake = wake
         self._written = ""
         self._used: str | None = None
+        self.refused = False
+        self._connection = ""
+        self._changes = 0
         self._trouble = ""  # what the log has already
         self._task: asyncio.Task[None] | None = None
 
@@ -51,33 +51,37 @@ class PairSecrets:
         """Whether an act is under way."""
         return self._task is not None and not self._task.done()
 
-    def seen(self, *, is_up: bool) -> PairSecret:
-        """What the next decision goes by. ``is_up``: whether the volume is; what it goes by is looked at when it is."""
-        if not is_up:
-            self._used = None
+    def seen(self, replica: Replica | None) -> PairSecret:
+        """What the next decision goes by; ``replica``: the volume as it is. With its connection all may be another."""
+        connection = replica.connection if replica is not None else ""
+        if connection != self._connection:
+            self._connection = connection
+            self.forget()
         return PairSecret(fingerprint(self._identity.secret), self._written, self._used)
 
     def forget(self) -> None:
         """Somebody else may have changed what is written, and what DRBD goes by: it is looked at again."""
-        self._used = None
+        self._written, self._used, self.refused = "", None, False
+        self._changes += 1
 
     def do(self, act: SecretAct) -> None:
         """Begin the act. What has failed may be decided again after RETRY seconds."""
         self._task = asyncio.get_running_loop().create_task(self._do(act, self._identity.secret))
 
     async def _do(self, act: SecretAct, secret: Secret | None) -> None:
-        before = self._written, self._used
+        changes = self._changes
         try:
-            await asyncio.to_thread(_carry_out, act, secret, self._paths)
-            self._written, self._used = await asyncio.to_thread(_look, self._paths)
-            if act in CHANGES and (self._written, self._used) == before:
-                raise Failed(f"cannot {CHANGES[act]}: nothing has changed")
+            done = await asyncio.to_thread(_carry_out, act, secret, self._paths)
+            looked = await asyncio.to_thread(_look, self._paths)
+            if changes == self._changes:  # or it may be old already
+                self._written, self._used, self.refused = looked
+            _check(act, secret, *looked)
         except EscadmError as error:
             self._tell(error.message)
             await asyncio.sleep(RETRY)
         else:
             self._trouble = ""
-            if act in SAID:
+            if done:
                 log.info("drbd: %s", SAID[act])
             if act is SecretAct.CONNECT:
                 await asyncio.sleep(RETRY)
@@ -89,17 +93,33 @@ class PairSecrets:
         self._trouble = trouble
 
 
-def _carry_out(act: SecretAct, secret: Secret | None, paths: Paths) -> None:
-    if act is SecretAct.WRITE:
-        edit(paths.drbd_res, lambda text: with_pair_secret(text, secret), MODE_WITH_SECRET)
-    elif act is SecretAct.REMOVE:
-        edit(paths.drbd_res, lambda text: with_pair_secret(text, None), MODE)
-    elif act is SecretAct.APPLY:
+def _carry_out(act: SecretAct, secret: Secret | None, paths: Paths) -> bool:
+    """Whether something was changed."""
+    if act in (SecretAct.WRITE, SecretAct.REMOVE):
+        wanted = secret if act is SecretAct.WRITE else None
+        return edit(paths.drbd_res, lambda text: with_pair_secret(text, wanted), mode_of)
+    if act in (SecretAct.APPLY, SecretAct.CONNECT):
         apply_net_options()
-    elif act is SecretAct.CONNECT:
-        apply_net_options()
+    if act is SecretAct.CONNECT:
         connect()
+    return act is not SecretAct.LOOK
 
 
-def _look(paths: Paths) -> tuple[str, str]:
-    return fingerprint(pair_secret_in(read(paths.drbd_res) or "")), fingerprint(read_secret())
+def _look(paths: Paths) -> tuple[str, str, bool]:
+    """What is written, what DRBD goes by, and whether it has refused the peer for that."""
+    written, used = pair_secret_in(read(paths.drbd_res) or ""), read_secret()
+    replica = read_replica()
+    stopped = replica is not None and replica.connection == "StandAlone"
+    return fingerprint(written), fingerprint(used), stopped and has_refused_for_its_secret(read_kernel_log())
+
+
+def _check(act: SecretAct, secret: Secret | None, written: str, used: str, _refused: bool) -> None:
+    """Failed where the act has had no effect: it would be decided again at once."""
+    cannot = {
+        SecretAct.WRITE: ("write it into esc.res", written == fingerprint(secret)),
+        SecretAct.REMOVE: ("remove it from esc.res", written == ""),
+        SecretAct.APPLY: ("have DRBD go by what esc.res says", used == written),
+    }
+    what, is_done = cannot.get(act, ("", True))
+    if not is_done:
+        raise Failed(f"cannot {what}: nothing has changed")

@@ -84,13 +84,14 @@ def may_take(replica: Replica | None, peer: Peer | None, gateway: bool | None) -
     return (Gate.WAIT, UNCERTAIN) if known is None else (gate, why)
 
 
-def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -> bool:
+def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool, declared: bool = False) -> bool:
     """Whether this node's data has to be declared outdated: the peer goes on without it, or is about to.
 
     ``asks``: this node itself is about to; then only a peer that has gone on already counts for more. A node that has
     stopped replicating (StandAlone) does so only for a peer whose writes wait for it. One whose DRBD knows that the
     other copy does not count was Primary alone: the other one outdates its data then, Primary or not, and this one not
-    for a peer that only asks. Where both were, the data has parted already.
+    for a peer that only asks. Where both were, the data has parted already. ``declared``: somebody has said that this
+    node's data is the one to go on with, which counts as much.
     """
     if replica is None or peer is None or replica.is_primary or replica.is_connected:
         return False
@@ -100,8 +101,8 @@ def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool) -
     if replica.disk not in ("UpToDate", "Consistent") or told is None or told.disk in UNSERVABLE:
         return False
     goes_on = told.role == "Primary"
-    this_was_alone, peer_was_alone = replica.peer_disk in UNSERVABLE, _was_alone(told)
-    if this_was_alone is not peer_was_alone:
+    counts, peer_was_alone = declared or replica.peer_disk in UNSERVABLE, _was_alone(told)
+    if counts is not peer_was_alone:
         return peer_was_alone or (goes_on and not peer.asks)
     return goes_on or (peer.asks and not asks)
 

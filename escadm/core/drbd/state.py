@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from escadm.core.specs import masked
+
 KIB = 1024
 
 SYNCS = frozenset({"SyncSource", "SyncTarget"})
@@ -222,7 +224,7 @@ def explain_refusal(text: str) -> tuple[str, bool]:
 
 
 def last_words(text: str) -> str:
-    """The last line of a command's complaint that says something; drbdadm ends its own with a command's exit code."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not (line.startswith("Command '") and "terminated with exit code" in line)]
+    """The last line of a command's complaint that says something; drbdadm ends its own with how a command ended."""
+    lines = [line.strip() for line in masked(text).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Command '")]
     return (telling or lines or [""])[-1]

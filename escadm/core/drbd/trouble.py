@@ -187,20 +187,32 @@ KERNEL = {
 }
 
 
+UNPROVEN = ("Authentication of peer failed", "expected AuthChallenge packet")
 CONNECTED = re.compile(r"conn\( \S+ -> (Connected|WFBitMap[ST]|SyncSource|SyncTarget) \)")
 
 
 def last_refusal(log: str) -> str:
     """Why DRBD has refused the peer, by the kernel's log since the last connection; empty where it says nothing."""
+    line = _refusal_in(log)
+    if line.endswith(" settings"):
+        option = line.removesuffix(" settings").rpartition("incompatible ")[2]
+        return f"the peer has another setting of {option}: compare /etc/drbd.d/esc.res of both nodes"
+    return next((meaning for words, meaning in KERNEL.items() if words in line), "")
+
+
+def has_refused_for_its_secret(log: str) -> bool:
+    """Whether that was because the peer did not prove to have the shared secret."""
+    line = _refusal_in(log)
+    return any(words in line for words in UNPROVEN)
+
+
+def _refusal_in(log: str) -> str:
+    """The last line about a refusal, if no connection came after it."""
     for line in reversed(log.splitlines()):
         if "drbd" not in line:
             continue
         if CONNECTED.search(line):
             return ""
-        if "incompatible " in line and line.endswith(" settings"):
-            option = line.removesuffix(" settings").rpartition("incompatible ")[2]
-            return f"the peer has another setting of {option}: compare /etc/drbd.d/esc.res of both nodes"
-        for words, meaning in KERNEL.items():
-            if words in line:
-                return meaning
+        if ("incompatible " in line and line.endswith(" settings")) or any(words in line for words in KERNEL):
+            return line
     return ""

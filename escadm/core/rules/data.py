@@ -12,8 +12,9 @@ from escadm.core.rules.peer import LATEST, heartbeat_interval, is_in_touch
 from escadm.core.situation import Situation
 from escadm.core.states import UnitState
 
-MISSED = 3
-"""Datagrams of the peer that were missed when the gateway answered; with half a one more it is silent (peer_link)."""
+SILENT = 3.5
+"""Intervals after which the peer is silent (peer_link.LOST_AFTER), and from when on the gateway's answer counts: a node
+may have heard its peer an interval before its cables were cut, and misses the gateway for 2.5 more until it knows."""
 
 CUT_OFF = "this node was cut off from everybody, and does not hear the peer yet"
 
@@ -64,14 +65,14 @@ def is_declared(seen: Situation) -> bool:
 def awaits_gateway(seen: Situation) -> bool:
     """Whether a gateway that is reached has still to answer once more before it says anything of a silent peer.
 
-    Its last answer may be of before this node lost its own cables: the one that counts comes after the peer should have
-    been heard for the third time. A peer that was cut off meanwhile has missed the gateway for long enough to know.
+    Its last answer may be of before this node lost its own cables: the one that counts comes when the peer is silent.
+    A peer that was cut off meanwhile has missed the gateway for long enough to know.
     """
     if seen.peer is None or seen.peer.heard or not seen.gateway.reached:
         return False
     spec, answered_at = seen.plan.keepalived, seen.gateway.answered_at
     interval = heartbeat_interval(spec.advert_interval) if spec else LATEST
-    since = seen.sure_at - interval if seen.heard_at is None else seen.heard_at + MISSED * interval
+    since = seen.sure_at - interval if seen.heard_at is None else seen.heard_at + SILENT * interval
     return answered_at is None or answered_at < since
 
 
@@ -99,7 +100,7 @@ def data_act(seen: Situation, *, asks: bool) -> tuple[Act | None, str]:
     """What is done about the data because of the peer, and why."""
     if seen.acting:
         return None, ""
-    if outdates_itself(seen.replica, seen.peer, asks=asks):
+    if outdates_itself(seen.replica, seen.peer, asks=asks, declared=seen.kept.declared):
         return Act.OUTDATE, "the peer goes on without this node"
     if is_left_alone(seen.replica, seen.peer, cut_off=seen.kept.cut_off, behind=seen.kept.behind):
         return Act.OUTDATE, "it was cut off from everybody, and the peer may have gone on without it"

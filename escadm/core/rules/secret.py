@@ -3,7 +3,7 @@
 DRBD asks for a secret when it connects, and at no other time. So a connected pair takes one up without an interruption:
 first both write it down, then, knowing that of each other, both tell it to their DRBD. Should they lose their
 connection while one goes by it alone, that one refuses the other and stops connecting (StandAlone). It connects once
-more when both go by the same again.
+more when both go by the same again. Whether that is why it has stopped, the kernel's log tells, and nobody else.
 """
 
 from __future__ import annotations
@@ -38,18 +38,6 @@ def part(seen: Situation) -> PairSecret | None:
     return _worked_out(seen) if spec.shared_secret is None else replace(_worked_out(seen), own="")
 
 
-def differs(seen: Situation) -> bool:
-    """Whether the nodes' DRBDs go by different secrets, or may have done so when this one stopped connecting.
-
-    While that is not known it is as it was.
-    """
-    now = _differs_now(seen)
-    if not _has_stopped(seen):
-        return seen.kept.differs if now is None else now
-    went_by_another = seen.secret.used not in (None, "", seen.secret.written)
-    return seen.kept.differs or went_by_another or now is True
-
-
 def secret_act(seen: Situation) -> SecretAct | None:
     """What is to be done now. Nothing where esc-config.yaml names a secret, nor while the data is acted on."""
     spec, mine = seen.plan.drbd, _worked_out(seen)
@@ -62,15 +50,16 @@ def secret_act(seen: Situation) -> SecretAct | None:
 
 def _on_disk(seen: Situation, mine: PairSecret) -> SecretAct | None:
     """One that both work out alike: while they are connected, or where the peer has written it down, or in the place of
-    an outdated one. A peer that knows of none and is refused for that cannot come to have one."""
+    an outdated one; and the own one that DRBD goes by already. A peer that knows of none and is refused for that cannot
+    come to have one."""
     theirs = _told(seen)
-    if theirs is not None:
-        same, connected = mine.own != "" and theirs.own == mine.own, seen.replica and seen.replica.is_connected
-        wanted = connected or theirs.written == mine.own or mine.written
-        return SecretAct.WRITE if same and mine.written != mine.own and wanted else None
-    knows_of_none = seen.peer is not None and seen.peer.heard and seen.peer.secret is None
-    refused = seen.kept.differs and _has_stopped(seen)
-    return SecretAct.REMOVE if knows_of_none and refused and mine.written else None
+    if mine.own and mine.written != mine.own:
+        same = theirs is not None and theirs.own == mine.own
+        peer_has_it = theirs is not None and theirs.written == mine.own
+        connected = seen.replica is not None and seen.replica.is_connected
+        if mine.used == mine.own or (same and (connected or peer_has_it or mine.written)):
+            return SecretAct.WRITE
+    return SecretAct.REMOVE if mine.written and _knows_of_none(seen) and _is_refused(seen) else None
 
 
 def _in_the_kernel(seen: Situation, mine: PairSecret) -> SecretAct | None:
@@ -79,21 +68,18 @@ def _in_the_kernel(seen: Situation, mine: PairSecret) -> SecretAct | None:
         return None
     if mine.used is None:
         return SecretAct.LOOK
-    theirs = _told(seen)
-    if mine.used != mine.written:
-        both_have_it = theirs is not None and theirs.written == mine.written
-        return SecretAct.APPLY if both_have_it or not mine.written else None
-    is_mended = seen.kept.differs and _has_stopped(seen) and _differs_now(seen) is False
-    return SecretAct.CONNECT if is_mended and seen.replica.has_disk else None
-
-
-def _differs_now(seen: Situation) -> bool | None:
-    """None where that is not known. A peer that knows of no secret goes by none."""
-    mine = _worked_out(seen)
-    if seen.peer is None or not seen.peer.heard or mine.used is None:
+    theirs = PairSecret(used="") if _knows_of_none(seen) else _told(seen)
+    if theirs is None:
         return None
-    theirs = seen.peer.secret.used if seen.peer.secret is not None else ""
-    return None if theirs is None else theirs != mine.used
+    if mine.used != mine.written:
+        return SecretAct.APPLY if theirs.written == mine.written else None
+    mended = _is_refused(seen) and theirs.used == mine.used
+    return SecretAct.CONNECT if mended and seen.replica.has_disk else None
+
+
+def _is_refused(seen: Situation) -> bool:
+    """Whether DRBD has stopped connecting because the peer, or somebody in its place, does not have its secret."""
+    return seen.refused and _has_stopped(seen)
 
 
 def _worked_out(seen: Situation) -> PairSecret:
@@ -104,6 +90,11 @@ def _worked_out(seen: Situation) -> PairSecret:
 
 def _has_stopped(seen: Situation) -> bool:
     return seen.replica is not None and seen.replica.connection == "StandAlone"
+
+
+def _knows_of_none(seen: Situation) -> bool:
+    """Whether the peer is of a version without such a secret."""
+    return seen.peer is not None and seen.peer.heard and seen.peer.secret is None
 
 
 def _told(seen: Situation) -> PairSecret | None:

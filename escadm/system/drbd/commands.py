@@ -22,7 +22,7 @@ from escadm.core.drbd.state import (
     parse_generation,
 )
 from escadm.core.specs import Secret
-from escadm.errors import EscadmError, Failed
+from escadm.errors import Failed
 from escadm.system.run import ANY_CODE, Completed, Run, listen, run
 
 RESOURCE = "esc"
@@ -172,15 +172,16 @@ def apply_net_options(run: Run = run) -> None:
     if told.code != 0:
         raise Failed(f"cannot {what}: {_meaning(told)}")
     for line in told.stdout.splitlines():
-        _, step, *words = [*shlex.split(line), "", ""]
-        if step == "net-options":
-            argv = ["drbdsetup", step, *filter(None, words)]
-            try:
-                done = run(argv, timeout=CHANGE_LIMIT, ok=ANY_CODE)
-            except EscadmError:  # what it says has the secret in it
-                raise Failed(f"cannot {what}: drbdsetup {step} does not run, or has no end") from None
-            if done.code != 0:
-                raise Failed(f"cannot {what}: {_meaning(done)}")
+        _, _, rest = line.partition(" ")
+        if not rest.startswith("net-options "):
+            continue
+        try:
+            words = shlex.split(rest)
+        except ValueError:
+            raise Failed(f"cannot {what}: drbdsetup would get words with an open quote") from None
+        done = run(["drbdsetup", *words], timeout=CHANGE_LIMIT, ok=ANY_CODE)
+        if done.code != 0:
+            raise Failed(f"cannot {what}: {_meaning(done)}")
 
 
 def connect(run: Run = run) -> None:

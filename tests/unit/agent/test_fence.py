@@ -248,12 +248,12 @@ def test_a_gateway_that_answered_before_the_peer_was_missed_has_to_answer_again(
             question = asyncio.create_task(ask_for_peer(lost.node))
             await lost.turns()
             assert not question.done()
-            assert lost.node.inputs.gateway.awaited
+            assert lost.node.inputs.gateway._awaited
             lost.link.heard_at -= 60.0
             lost.node.turns.wake()  # as the feed does with the next answer
             assert await question is Answer.DEAD
             await lost.turns()
-            assert not lost.node.inputs.gateway.awaited
+            assert not lost.node.inputs.gateway._awaited
 
     run(work())
 

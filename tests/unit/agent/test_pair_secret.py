@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +18,7 @@ from escadm.paths import Paths
 from escadm.render.drbd import SECTION, pair_secret_in, with_pair_secret
 from escadm.render.template import HEAD
 from tests.unit.agent.world import run, wait_for
+from tests.unit.core.situations import STANDBY
 
 BARE = f"{HEAD}\n\nresource esc {{\n{SECTION}        protocol C;\n    }}\n}}\n"
 OWN, OLD = Secret("0a" * 31), Secret("0b" * 31)
@@ -30,11 +31,15 @@ class World:
         self.paths = paths
         self.used: Secret | None = None
         self.obeys = True
+        self.replica = STANDBY
+        self.log = ""
         self.connects = self.wakes = 0
         paths.drbd_res.parent.mkdir(parents=True)
         self.write(None)
         monkeypatch.setattr(pair_secret, "RETRY", 0.0)
         monkeypatch.setattr(pair_secret, "read_secret", lambda: self.used)
+        monkeypatch.setattr(pair_secret, "read_replica", lambda: self.replica)
+        monkeypatch.setattr(pair_secret, "read_kernel_log", lambda: self.log)
         monkeypatch.setattr(pair_secret, "apply_net_options", self._apply)
         monkeypatch.setattr(pair_secret, "connect", self._connect)
         monkeypatch.setattr(Identity, "secret", OWN)
@@ -59,10 +64,14 @@ class World:
 
     async def do(self, act: SecretAct) -> PairSecret:
         wakes = self.wakes
+        self.seen()
         self.secrets.do(act)
         assert self.secrets.running
         await wait_for(lambda: not self.secrets.running and self.wakes > wakes)
-        return self.secrets.seen(is_up=True)
+        return self.seen()
+
+    def seen(self) -> PairSecret:
+        return self.secrets.seen(self.replica)
 
 
 @pytest.fixture
@@ -79,7 +88,7 @@ def test_it_is_looked_at_written_and_applied(world: World, caplog: pytest.LogCap
     own = fingerprint(OWN)
 
     async def work() -> None:
-        assert world.secrets.seen(is_up=True) == PairSecret(own, "", None)
+        assert world.seen() == PairSecret(own, "", None)
         assert await world.do(SecretAct.LOOK) == PairSecret(own, "", "")
         assert not told(caplog)
         assert await world.do(SecretAct.WRITE) == PairSecret(own, own, "")
@@ -118,8 +127,9 @@ def test_it_connects_with_what_is_written(world: World, caplog: pytest.LogCaptur
     assert told(caplog) == [("INFO", "drbd: connects once more: the nodes had different secrets when it stopped")]
 
 
+@pytest.mark.parametrize("looked", [True, False])
 def test_what_has_no_effect_is_told_once_and_comes_again_later(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, looked: bool
 ) -> None:
     """Never at once: that would be a loop without a pause."""
     pauses: list[float] = []
@@ -128,8 +138,11 @@ def test_what_has_no_effect_is_told_once_and_comes_again_later(
         pauses.append(seconds)
 
     async def work() -> None:
-        await world.do(SecretAct.LOOK)
+        world.used = OLD
+        if looked:
+            await world.do(SecretAct.LOOK)
         world.paths.drbd_res.write_text("theirs\n")
+        world.paths.drbd_res.chmod(0o604)
         world.obeys = False
         monkeypatch.setattr(pair_secret, "RETRY", 7.0)
         monkeypatch.setattr("escadm.agent.outputs.pair_secret.asyncio.sleep", pause)
@@ -146,6 +159,33 @@ def test_what_has_no_effect_is_told_once_and_comes_again_later(
     ]
     assert pauses == [7.0] * 3
     assert world.paths.drbd_res.read_text() == "theirs\n"
+    assert world.paths.drbd_res.stat().st_mode & 0o777 == 0o604
+
+
+def test_what_is_so_already_is_no_news(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        world.write(OWN)
+        assert (await world.do(SecretAct.WRITE)).written == fingerprint(OWN)
+
+    run(work())
+    assert not told(caplog)
+
+
+def test_why_drbd_has_stopped_is_in_the_kernels_log(world: World) -> None:
+    async def work() -> None:
+        world.log = "drbd esc: Authentication of peer failed\n"
+        found = []
+        for connection, log in (
+            ("Connected", world.log),
+            ("StandAlone", world.log),
+            ("StandAlone", "drbd esc: conn( Connected -> Disconnecting )\n"),
+        ):
+            world.replica, world.log = replace(STANDBY, connection=connection), log
+            await world.do(SecretAct.LOOK)
+            found.append(world.secrets.refused)
+        assert found == [False, True, False]
+
+    run(work())
 
 
 def test_a_command_that_fails_changes_nothing(
@@ -163,12 +203,32 @@ def test_a_command_that_fails_changes_nothing(
     assert told(caplog) == [("WARNING", "drbd: the secret of the nodes' keys: cannot connect: no")]
 
 
-def test_what_drbd_goes_by_is_looked_at_again_once_it_may_be_another(world: World) -> None:
+def test_all_is_looked_at_again_once_it_may_be_another(world: World) -> None:
     async def work() -> None:
-        changes: list[Callable[[], object]] = [world.secrets.forget, lambda: world.secrets.seen(is_up=False)]
-        for change in changes:
+        world.write(OWN)
+
+        def disconnects() -> None:
+            world.replica = replace(STANDBY, connection="Connecting")
+
+        for change in (world.secrets.forget, disconnects):
             assert (await world.do(SecretAct.LOOK)).used == ""
+            assert world.seen().written == fingerprint(OWN)
             change()
-            assert world.secrets.seen(is_up=True).used is None
+            assert world.seen() == PairSecret(fingerprint(OWN), "", None)
+        await world.do(SecretAct.LOOK)
+        world.secrets.seen(None)
+        assert world.secrets.seen(None).used is None
+
+    run(work())
+
+
+def test_a_look_that_is_overtaken_by_a_change_says_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look() -> Secret:
+        world.secrets.forget()
+        return OLD
+
+    async def work() -> None:
+        monkeypatch.setattr(pair_secret, "read_secret", look)
+        assert (await world.do(SecretAct.LOOK)).used is None
 
     run(work())

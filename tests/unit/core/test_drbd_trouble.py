@@ -10,6 +10,7 @@ from escadm.core.drbd.state import Replica
 from escadm.core.drbd.trouble import (
     clock,
     degradation,
+    has_refused_for_its_secret,
     is_split,
     last_refusal,
     progress,
@@ -313,6 +314,24 @@ def test_the_last_refusal_counts() -> None:
     log = "drbd esc: Authentication of peer failed\nblock drbd1: Unrelated data, aborting!\n"
     assert last_refusal(log) == "the two disks do not come from one first installation"
     assert last_refusal("") == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("drbd esc: Authentication of peer failed", True),
+        ("drbd esc: expected AuthChallenge packet, received: ReportProtocol (0x000b)", True),
+        ("drbd esc: Split-Brain detected but unresolved, dropping connection!", False),
+        ("drbd esc: incompatible discard-my-data settings", False),
+        ("drbd esc: conn( Connected -> Disconnecting )", False),
+        ("another: Authentication of peer failed", False),
+        ("", False),
+    ],
+)
+def test_whether_the_peer_has_not_proven_to_have_the_secret(line: str, refused: bool) -> None:
+    assert has_refused_for_its_secret(line) is refused
+    assert has_refused_for_its_secret(f"{line}\ndrbd esc: conn( Disconnecting -> StandAlone )") is refused
+    assert not has_refused_for_its_secret(f"{line}\ndrbd esc: conn( WFReportParams -> Connected )")
 
 
 @pytest.mark.parametrize(

@@ -484,3 +484,19 @@ def test_a_node_that_has_stopped_replicating_outdates_itself_only_for_writes_tha
     for asks in (True, False):
         peer = Peer("192.0.2.12", heard=True, asks=asks, replica=Evidence("Primary", "Connecting", "UpToDate"))
         assert outdates_itself(alone, peer, asks=False) is asks
+
+
+@pytest.mark.parametrize(
+    ("peer", "outdates"),
+    [
+        (heard(), False),
+        (heard(knows="Outdated"), False),
+        (heard(asks=True), False),
+        (heard("Primary", asks=True), False),
+        # another one that goes on, or that asks and was alone as well
+        (heard("Primary"), True),
+        (heard(asks=True, knows="Outdated"), True),
+    ],
+)
+def test_data_that_somebody_has_declared_the_good_one_yields_to_no_older_claim(peer: Peer, outdates: bool) -> None:
+    assert outdates_itself(ALONE, peer, asks=False, declared=True) is outdates

@@ -138,12 +138,12 @@ def test_after_that_the_gateway_is_no_witness_unless_the_peers_copy_does_not_cou
 @pytest.mark.parametrize(
     ("peer", "heard_at", "answered_at", "interval", "awaits"),
     [
-        # of three datagrams that did not come, the last should have been there before the gateway answered
-        (SILENT, 95.0, 97.9, 1.0, True),
-        (SILENT, 95.0, 98.0, 1.0, False),
-        (SILENT, 99.0, 99.5, 0.2, True),
-        (SILENT, 99.0, 99.6, 0.2, False),
-        (SILENT, 95.0, 98.0, 40.0, False),
+        # from when on the peer is silent
+        (SILENT, 95.0, 98.4, 1.0, True),
+        (SILENT, 95.0, 98.5, 1.0, False),
+        (SILENT, 99.0, 99.6, 0.2, True),
+        (SILENT, 99.0, 99.75, 0.2, False),
+        (SILENT, 95.0, 98.5, 40.0, False),
         (SILENT, 95.0, None, 1.0, True),
         # an agent that has never heard its peer has listened for a while
         (SILENT, None, 91.9, 1.0, True),
@@ -218,6 +218,8 @@ def test_whether_it_is_about_to_go_on_without_the_peers_copy(
 FROZEN = replace(
     PRIMARY, peer=SILENT, replica=replace(ALONE, suspended="fencing"), gateway=GONE, kept=Kept(behind=False)
 )
+WAS_ALONE = replace(RULES, replica=Evidence("Secondary", "Connecting", "UpToDate", peer_disk="Outdated"))
+GOES_ON_WITHOUT = "the peer goes on without this node"
 WAITS = replace(RULES, asks=True, replica=Evidence("Secondary", "Connecting", "UpToDate"))
 
 
@@ -226,6 +228,9 @@ WAITS = replace(RULES, asks=True, replica=Evidence("Secondary", "Connecting", "U
     [
         (replace(SECOND, replica=LEFT, peer=GOES_ON), False, "outdate", "the peer goes on without this node"),
         (replace(SECOND, replica=LEFT, peer=GOES_ON, acting=True), False, None, ""),
+        # somebody has said that the data here is the one to go on with
+        (replace(SECOND, replica=LEFT, peer=WAS_ALONE, kept=Kept(behind=False)), False, "outdate", GOES_ON_WITHOUT),
+        (replace(SECOND, replica=LEFT, peer=WAS_ALONE, kept=Kept(behind=False, declared=True)), False, None, ""),
         # two that are about to go on: neither outdates its copy for the other
         (replace(SECOND, replica=LEFT, peer=WAITS), True, None, ""),
         (replace(SECOND, replica=LEFT, peer=WAITS), False, "outdate", "the peer goes on without this node"),

@@ -188,20 +188,28 @@ def test_of_all_that_an_adjust_would_do_the_options_of_the_connection_alone_are_
     ]
 
 
-def test_no_message_about_the_options_of_the_connection_shows_the_secret() -> None:
-    class Ends(Commands):
-        def __call__(self, argv: Sequence[str], **named: Any) -> Completed:
-            if argv[0] == "drbdsetup":
-                raise Failed(f"no end: {argv}")
-            return super().__call__(argv, **named)
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"net-options": (20, "refused\n")},
+        {"net-options": (20, "Command 'drbdsetup net-options esc 0 --shared-secret=0a0a' did not terminate\n")},
+        {"--dry-run": (1, "")},
+        {"--dry-run": (1, "cannot parse\n")},
+    ],
+)
+def test_no_message_about_the_options_of_the_connection_shows_the_secret(answers: dict[str, tuple[int, str]]) -> None:
+    run = Commands(**answers)
+    run.stdout = "drbdsetup net-options esc 1 --shared-secret=0a0a\n"
+    with pytest.raises(Failed, match=r"^cannot change the options of the connection: ") as refused:
+        commands.apply_net_options(run)
+    assert "0a0a" not in refused.value.message + refused.value.hint
 
-    for run in (Ends(), Commands(**{"net-options": (20, "refused\n")})):
-        run.stdout = "drbdsetup net-options esc 1 --shared-secret=0a0a\n"
-        with pytest.raises(Failed, match=r"^cannot change the options of the connection: ") as refused:
-            commands.apply_net_options(run)
-        assert "0a0a" not in refused.value.message + refused.value.hint
-    with pytest.raises(Failed, match=r"^cannot change the options of the connection: "):
-        commands.apply_net_options(Commands(**{"--dry-run": (1, "cannot parse\n")}))
+
+def test_words_that_cannot_be_taken_apart_are_refused() -> None:
+    run = Commands()
+    run.stdout = "drbdsetup net-options esc 1 --shared-secret='0a0a\n"
+    with pytest.raises(Failed, match=r"^cannot change the options of the connection: drbdsetup would get words with"):
+        commands.apply_net_options(run)
 
 
 def test_it_connects_where_it_has_stopped_to() -> None:

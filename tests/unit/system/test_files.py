@@ -41,11 +41,12 @@ def test_a_new_file_and_its_folders(tmp_path: Path) -> None:
 
 def test_an_edit_sees_what_it_replaces_and_makes_no_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    assert not edit(path, str.upper, 0o640)
+    assert not edit(path, str.upper, lambda _: 0o640)
     path.write_text("text")
-    assert edit(path, str.upper, 0o640)
-    assert not edit(path, str.upper, 0o640)
+    assert edit(path, str.upper, lambda text: 0o640 if text == "TEXT" else 0o600)
     assert (path.read_text(), mode(path)) == ("TEXT", 0o640)
+    assert not edit(path, str.upper, lambda _: 0o600)
+    assert mode(path) == 0o640, "what stays as it is stays so with its mode"
     assert everything(tmp_path) == {"file": "TEXT"}
 
 
@@ -57,7 +58,7 @@ def test_of_two_threads_the_second_edits_what_the_first_has_written(tmp_path: Pa
     def append(text: str) -> None:
         begun.wait(60)
         for _ in range(20):
-            edit(path, lambda before: before + text, 0o644)
+            edit(path, lambda before: before + text, lambda _: 0o644)
 
     threads = [threading.Thread(target=append, args=(letter,)) for letter in "ab"]
     for thread in threads:

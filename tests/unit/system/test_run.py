@@ -60,6 +60,16 @@ def test_a_command_leads_its_own_session() -> None:
     assert sid == pid != str(os.getsid(0))
 
 
+def test_no_report_of_a_command_shows_drbds_secret() -> None:
+    for script in ("echo --shared-secret=0a0a; kill -9 $$", """echo 'shared-secret "0a0a";'; exit 4"""):
+        with pytest.raises(Failed) as caught:
+            run(["sh", "-c", script, "--shared-secret=0b0b"], timeout=10)
+        told = caught.value.message + caught.value.hint
+        assert "0a0a" not in told
+        assert "0b0b" not in told
+        assert told.count("***") == 3
+
+
 def test_a_bad_exit_brings_the_last_words_and_the_command_to_copy() -> None:
     with pytest.raises(Failed) as caught:
         run(["sh", "-c", "seq 9 >&2; exit 4", "two words"], timeout=5)
