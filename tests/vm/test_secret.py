@@ -66,7 +66,7 @@ def test_an_old_file_under_a_running_agent_is_noticed_with_the_next_connection(s
     standby = scene.standby
     found = secret_of(scene)
     forget(standby)
-    is_refused(scene, standby)
+    standby.sh("drbdadm disconnect esc; drbdadm connect esc")
     assert secret_of(scene) == found
     wait_healthy(scene.pair)
     scene.healthy(primary=scene.primary)
