@@ -6,6 +6,7 @@ that. Every call has a time limit, and its refusals are told in plain words.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -22,12 +23,13 @@ from escadm.core.drbd.state import (
     parse_generation,
 )
 from escadm.core.specs import Secret
-from escadm.errors import Failed
+from escadm.errors import EscadmError, Failed
 from escadm.system.run import ANY_CODE, Completed, Run, listen, run
 
 RESOURCE = "esc"
 PROC = Path("/proc/drbd")
 READ_LIMIT = 5.0
+BESIDE = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--no-ask-password")
 CHANGE_LIMIT = 20.0
 PROCESSES = Path("/proc")
 QUESTION_LIMIT = 5.0
@@ -66,8 +68,16 @@ def read_generation(run: Run = run) -> str:
 
 
 def read_kernel_log(run: Run = run) -> str:
-    """What the kernel has written since the boot; NotPermitted or Failed where it is not for us to read."""
-    return run(["dmesg"], timeout=READ_LIMIT).stdout
+    """What the kernel has written since the boot; NotPermitted or Failed where it is not for us to read.
+
+    The agent and its services may not (CAP_SYSLOG); systemd has it read by a unit of its own.
+    """
+    try:
+        return run(["dmesg"], timeout=READ_LIMIT).stdout
+    except EscadmError:
+        if os.geteuid() != 0:
+            raise
+        return run([*BESIDE, "dmesg"], timeout=READ_LIMIT).stdout
 
 
 def open_events() -> subprocess.Popen[bytes]:

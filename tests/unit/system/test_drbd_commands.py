@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Container, Sequence
@@ -12,7 +13,7 @@ import pytest
 
 from escadm.core.drbd.state import Replica
 from escadm.core.specs import Secret
-from escadm.errors import Failed
+from escadm.errors import Failed, NotPermitted
 from escadm.paths import Paths
 from escadm.system.drbd import commands
 from escadm.system.drbd.commands import Refused
@@ -210,6 +211,26 @@ def test_words_that_cannot_be_taken_apart_are_refused() -> None:
     run.stdout = "drbdsetup net-options esc 1 --shared-secret='0a0a\n"
     with pytest.raises(Failed, match=r"^cannot change the options of the connection: drbdsetup would get words with"):
         commands.apply_net_options(run)
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_systemd_reads_the_kernels_log_where_the_agent_may_not(monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
+    class Locked(Commands):
+        def __call__(self, argv: Sequence[str], **named: Any) -> Completed:
+            if argv[0] == "dmesg":
+                raise NotPermitted("dmesg: read kernel buffer failed: Operation not permitted")
+            return super().__call__(argv, **named)
+
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    run = Locked()
+    run.stdout = "what it says"
+    if uid == 0:
+        assert commands.read_kernel_log(run) == "what it says"
+        assert run.asked == ["systemd-run --quiet --collect --wait --pipe --no-ask-password dmesg"]
+    else:
+        with pytest.raises(NotPermitted):
+            commands.read_kernel_log(run)
+        assert not run.asked
 
 
 def test_it_connects_where_it_has_stopped_to() -> None:
