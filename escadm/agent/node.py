@@ -152,6 +152,7 @@ class Node:
         self.outputs.write(decision, self.wishes.lasting)
         attempt("tell the peer", inputs.say)
         inputs.gateway.await_answer(awaited=decision.awaits_gateway)
+        inputs.claims.guard(decision.guards_address)
         self.turns.come_by(decision.look_again)
 
     def _question(self, decision: Decision) -> None:

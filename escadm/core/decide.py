@@ -26,6 +26,7 @@ from escadm.core.rules.data import (
 )
 from escadm.core.rules.role import gives_role_up, grace_ends, intent_of, is_waiting, judge_hold, waits_for_peer
 from escadm.core.rules.secret import SecretAct, secret_act
+from escadm.core.rules.strangers import guards_address
 from escadm.core.rules.telling import facts_of, fitness, message_of
 from escadm.core.rules.word import WordAct, judge_word, next_look
 from escadm.core.situation import Kept, Situation
@@ -44,8 +45,9 @@ class Decision:
     ``facts`` and ``verdict``: what is published. ``act``: what is done about the data, for the reason ``act_why``;
     ``word_act`` and ``word_why``: about keepalived's word. ``answer``: what DRBD is told of the peer if it asks, None
     while that is not known. ``awaits_gateway``: its next answer changes that.
-    ``secret_act``: what is done about the secret of the nodes' keys. ``look_again``: when to decide anew, at the
-    latest, if nothing happens. ``kept``: for the next decision.
+    ``secret_act``: what is done about the secret of the nodes' keys. ``guards_address``: whether others who have the
+    virtual address are looked for. ``look_again``: when to decide anew, at the latest, if nothing happens. ``kept``:
+    for the next decision.
     """
 
     steps: tuple[Step, ...]
@@ -67,6 +69,7 @@ class Decision:
     look_again: float | None
     kept: Kept
     secret_act: SecretAct | None = None
+    guards_address: bool = False
 
 
 def decide(seen: Situation) -> Decision:
@@ -90,7 +93,7 @@ def decide(seen: Situation) -> Decision:
     judged = replace(judged, kept=kept)
     steps = tuple(reconcile(seen.plan, judged.live(), intent_of(judged)))
     told = _outward(once_taken(judged, steps), steps, renewed, act, why, word_act=word_act, word_why=word_why)
-    return replace(told, secret_act=secret_act(judged))
+    return replace(told, secret_act=secret_act(judged), guards_address=guards_address(seen))
 
 
 def _outward(

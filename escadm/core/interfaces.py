@@ -10,11 +10,12 @@ from escadm.core.specs import Address
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """``up``: switched on. ``carrier``: it can send and receive now."""
+    """``up``: switched on. ``carrier``: it can send and receive now. ``hardware``: its address on the link."""
 
     up: bool = True
     carrier: bool = True
     addresses: tuple[Address, ...] = ()
+    hardware: str = ""
 
 
 Interfaces = Mapping[str, Interface]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from escadm.core.adverts import Adverts
+from escadm.core.claims import Claims
 from escadm.core.drbd.fencing import Hold
 from escadm.core.drbd.secret import PairSecret
 from escadm.core.drbd.state import Replica
@@ -104,8 +105,9 @@ class Situation:
     ``known``: how the nodes know each other. ``secret``: what follows for DRBD;
     ``refused``: DRBD has refused the peer for its secret; ``secret_acting``: something is done about it just now.
     ``unwritten``: what could not be written of the files that others go by. ``interfaces``: this node's own,
-    None until they were looked at. ``adverts``: VRRP's, as they are seen. ``lacks``: what the engines need and the
-    machine does not have (yet).
+    None until they were looked at. ``adverts``: VRRP's, as they are seen. ``claims``: who else was heard
+    to have the virtual address while it was guarded. ``lacks``: what the engines need and the machine does not have
+    (yet).
     """
 
     plan: Plan
@@ -120,6 +122,7 @@ class Situation:
     interfaces: Interfaces | None = None
     lacks: tuple[Reason, ...] = ()
     adverts: Adverts = field(default_factory=Adverts)
+    claims: Claims = field(default_factory=dict)
     peer: Peer | None = None
     heard_at: float | None = None
     known: Acquaintance | None = None

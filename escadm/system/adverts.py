@@ -6,7 +6,6 @@ that is seen to come in may still be dropped by it.
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import struct
 from collections.abc import Iterator
@@ -14,15 +13,11 @@ from ipaddress import IPv4Address, IPv6Address
 
 from escadm.core.adverts import Advert
 from escadm.core.specs import Address
-from escadm.errors import Failed
+from escadm.system.packets import IF_EQUAL, LOAD_BYTE, LOAD_HALF, RETURN, open_packets
 
 PROTOCOL = 112
 HOPS = 255
 ETH_P_ALL = 0x3
-SO_ATTACH_FILTER = 26
-SOL_PACKET = 263
-PACKET_ADD_MEMBERSHIP = 1
-PACKET_MR_MULTICAST = 0
 PACKET_OUTGOING = 4
 GROUPS = (bytes.fromhex("01005e000012"), bytes.fromhex("333300000012"))
 """224.0.0.18 and ff02::12 as an interface's hardware knows them."""
@@ -30,10 +25,9 @@ GROUPS = (bytes.fromhex("01005e000012"), bytes.fromhex("333300000012"))
 VRRP = struct.Struct("!BBBBHH")  # version and type, VRID, priority, count, interval (version 3) or two bytes, checksum
 LARGEST = 1500
 
-LOAD_PROTOCOL, LOAD_BYTE, IF_EQUAL, RETURN = 0x28, 0x30, 0x15, 0x06
 SKB_PROTOCOL = 0xFFFFF000
 FILTER = (
-    (LOAD_PROTOCOL, 0, 0, SKB_PROTOCOL),
+    (LOAD_HALF, 0, 0, SKB_PROTOCOL),
     (IF_EQUAL, 0, 2, 0x0800),
     (LOAD_BYTE, 0, 0, 9),  # IPv4: protocol
     (IF_EQUAL, 3, 4, PROTOCOL),
@@ -43,28 +37,12 @@ FILTER = (
     (RETURN, 0, 0, LARGEST),
     (RETURN, 0, 0, 0),
 )
-"""Of all packets of the interface those of VRRP alone wake the agent (classic BPF, socket(7))."""
+"""Of all packets of the interface those of VRRP alone wake the agent."""
 
 
 def open_adverts(interface: str) -> socket.socket:
     """A non-blocking socket to read with :func:`adverts`. Raises Failed without the interface, or the right."""
-    try:
-        # The protocol is named only with the interface: until then the socket sees nothing, of any.
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
-    except OSError as error:
-        raise Failed(f"cannot look at VRRP's adverts: {error.strerror}") from error
-    try:
-        program = b"".join(struct.pack("=HBBI", *line) for line in FILTER)
-        buffer = ctypes.create_string_buffer(program)
-        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(FILTER), ctypes.addressof(buffer)))
-        sock.bind((interface, ETH_P_ALL))
-        for group in GROUPS:
-            wanted = struct.pack("@iHH8s", socket.if_nametoindex(interface), PACKET_MR_MULTICAST, len(group), group)
-            sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, wanted)
-    except OSError as error:
-        sock.close()
-        raise Failed(f"cannot look at VRRP's adverts on {interface}: {error.strerror}") from error
-    return sock
+    return open_packets("VRRP's adverts", interface, ETH_P_ALL, FILTER, GROUPS)
 
 
 def adverts(sock: socket.socket) -> Iterator[tuple[Advert, bool]]:

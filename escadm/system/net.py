@@ -31,6 +31,7 @@ NLM_F_DUMP_INTR = 0x10
 IFA_ADDRESS = 1
 IFA_LOCAL = 2
 IFA_F_DADFAILED = 0x08
+IFLA_ADDRESS = 1
 IFLA_IFNAME = 3
 IFF_UP = 0x1
 IFF_RUNNING = 0x40
@@ -71,8 +72,8 @@ def interfaces() -> dict[str, Interface]:
         found.setdefault(name, []).append(address)
     links = _ask(RTM_GETLINK, RTM_NEWLINK, LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0), _link)
     return {
-        name: Interface(bool(flags & IFF_UP), bool(flags & IFF_RUNNING), tuple(found.get(name, ())))
-        for name, flags in links
+        name: Interface(bool(flags & IFF_UP), bool(flags & IFF_RUNNING), tuple(found.get(name, ())), hardware)
+        for name, flags, hardware in links
     }
 
 
@@ -167,11 +168,12 @@ def _address(body: bytes) -> Iterator[tuple[str, Address]]:
             yield socket.if_indextoname(index), ip_address(raw)
 
 
-def _link(body: bytes) -> Iterator[tuple[str, int]]:
-    """Name and flags of one RTM_NEWLINK."""
+def _link(body: bytes) -> Iterator[tuple[str, int, str]]:
+    """Name, flags and hardware address of one RTM_NEWLINK."""
     _, _, _, _, flags, _ = LINK.unpack_from(body)
     attributes = dict(_attributes(body[LINK.size :]))
-    yield attributes[IFLA_IFNAME].rstrip(b"\0").decode(), flags
+    hardware = attributes.get(IFLA_ADDRESS, b"")
+    yield attributes[IFLA_IFNAME].rstrip(b"\0").decode(), flags, hardware.hex(":")
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

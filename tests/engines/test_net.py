@@ -27,7 +27,7 @@ def until(true, what):
         assert select.select([events], [], [], 20)[0], f"no event for {what}"
         net.drain(events)
 
-ip("link", "add", "left", "type", "veth", "peer", "name", "right")
+ip("link", "add", "left", "address", "52:54:00:00:00:01", "type", "veth", "peer", "name", "right")
 events = net.open_address_events()
 ip("addr", "add", "172.16.0.1/16", "dev", "left")
 ip("addr", "add", "172.16.2.0/16", "dev", "left")
@@ -47,6 +47,7 @@ assert select.select([events], [], [], 5)[0], "no event for the loss"
 net.drain(events)
 look = net.interfaces()
 assert set(look) == {"lo", "left", "right"}
+assert (look["left"].hardware, look["lo"].hardware) == ("52:54:00:00:00:01", "00:00:00:00:00:00")
 assert not look["left"].up
 assert not look["lo"].up
 ip("link", "set", "left", "up")

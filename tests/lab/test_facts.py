@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from escadm.core.claims import LASTS
 from escadm.lab import Lab
 from escadm.lab.node import Node
 from tests.lab.conftest import NewLab
@@ -151,6 +152,45 @@ def test_other_virtual_routers_are_their_own_business(lab: Lab) -> None:
         text = wait_text(lab, standby, lambda text: "another VRRP router" in text, "names the stranger")
     assert text.endswith("uses virtual_router_id 51 on eth0")
     wait_healthy(lab)
+
+
+@contextmanager
+def with_the_vip(lab: Lab) -> Iterator[str]:
+    """The client has the virtual address as well, by hand; its hardware address."""
+    client, words = lab.node("client"), [f"{lab.network.vip}/32", "dev", lab.network.interface]
+    client.exec(["ip", "address", "add", *words])
+    try:
+        yield client.mac
+    finally:
+        client.exec(["ip", "address", "delete", *words])
+
+
+def test_another_machine_that_has_the_vip_is_named(lab: Lab) -> None:
+    primary, standby = wait_healthy(lab)
+    said = len(events(primary, "keepalived says")), len(events(standby, "keepalived says"))
+    with with_the_vip(lab) as hardware:
+        told = f"another machine, {hardware}, has the virtual address {lab.network.vip}"
+        wait_text(lab, primary, lambda text: text == f"ESC Master Degraded: {told}", "names the other machine")
+        (found,) = primary.status()["findings"]
+        assert (found["code"], found["subject"]) == ("foreign-vip", hardware)
+        assert told in primary.escadm("health", check=False).stdout
+        assert state_of(standby) == "ESC Backup Healthy"
+    lab.wait_for(lambda: is_whole(lab), LASTS + PATIENCE, "a whole pair again")
+    assert wait_healthy(lab) == (primary, standby)
+    assert (len(events(primary, "keepalived says")), len(events(standby, "keepalived says"))) == said
+
+
+def test_a_planned_move_makes_no_strangers(lab: Lab) -> None:
+    """Each node has had the address just before the other one has it."""
+    for _ in range(3):
+        primary, standby = wait_healthy(lab)
+        primary.escadm("switchover")
+        end = time.monotonic() + 3.0
+        while time.monotonic() < end:
+            told = [found["code"] for node in lab.nodes for found in node.status()["findings"]]
+            assert "foreign-vip" not in told
+            time.sleep(0.1)
+        assert wait_healthy(lab) == (standby, primary)
 
 
 def is_whole(lab: Lab) -> bool:

@@ -24,4 +24,10 @@ KNOWN: Mapping[str, Mapping[str, Mapping[str, str]]] = {
             ),
         },
     },
+    "escadm/core/rules/strangers.py": {
+        "claimants": {
+            "without spec is None": "nobody guards an address that is not configured",
+            "without {}": "nor one of which it is not known where it is",
+        },
+    },
 }

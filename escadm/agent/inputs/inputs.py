@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from escadm.agent.inputs.addresses import AddressFeed
 from escadm.agent.inputs.adverts import AdvertFeed
+from escadm.agent.inputs.claims import ClaimFeed
 from escadm.agent.inputs.drbd_events import ReplicaFeed
 from escadm.agent.inputs.gateway import GatewayFeed
 from escadm.agent.inputs.identity import Identity
@@ -56,6 +57,7 @@ class Inputs:
         self._sure_at = 0.0
         self.addresses = AddressFeed(on_change)
         self.adverts = AdvertFeed(on_change)
+        self.claims = ClaimFeed(on_change)
         self.gateway = GatewayFeed(on_change)
         self.link: PeerLinks | None = None
         self.words = RoleFeed(paths, self._on_vrrp)
@@ -73,6 +75,7 @@ class Inputs:
         """Listen and speak where the plan says from now on: to the peer, to the gateway, to VRRP's adverts."""
         interval = heartbeat_interval(spec.advert_interval) if spec else 1.0
         self.adverts.watch(spec)
+        self.claims.watch(spec)
         self.gateway.ask(spec.gateway if spec else (), interval)
         route = (spec.peer_paths if spec else (), interval)
         if self.link is not None and self.link.route == route:
@@ -96,6 +99,7 @@ class Inputs:
             known=link.acquaintance() if link else None,
             interfaces=self.addresses.interfaces,
             adverts=self.adverts.seen,
+            claims=self.claims.seen,
             gateway=self.gateway.seen,
             replica=self.replica,
             asked=self.asked > 0,
@@ -122,6 +126,7 @@ class Inputs:
         self.gateway.close()
         self.addresses.close()
         self.adverts.close()
+        self.claims.close()
 
     def _on_vrrp(self, vrrp: Vrrp) -> None:
         before, self.vrrp = self.vrrp, vrrp

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from escadm.core.adverts import Adverts, Sighting
 from escadm.core.reason import Reason
+from escadm.core.situation import Situation
 from escadm.core.specs import Address, KeepalivedSpec
+from escadm.core.states import Role, Vrrp
 
 STRANGER = "foreign-router"
 STRANGER_VIP = "foreign-vip"
@@ -22,6 +26,27 @@ def strangers(spec: KeepalivedSpec, seen: Adverts, now: float) -> tuple[Reason, 
     if unknown and len(rivals) == 1:
         foreign.remove(rivals[0])
     return tuple(_told(spec, source, speaking[source]) for source in foreign)
+
+
+def guards_address(seen: Situation) -> bool:
+    """Whether nobody else may have the virtual address: it is here, and the peer does not say that it has the role.
+
+    By ARP, which IPv6 does not have.
+    """
+    spec, peer = seen.plan.keepalived, seen.peer
+    is_peers = peer is not None and peer.heard and (peer.vrrp is Vrrp.MASTER or peer.role is Role.MASTER)
+    return spec is not None and isinstance(spec.vip, IPv4Address) and seen.vip_here is True and not is_peers
+
+
+def claimants(seen: Situation) -> tuple[Reason, ...]:
+    """Every other machine that has the virtual address, which this node has, by its hardware address."""
+    spec = seen.plan.keepalived
+    if spec is None or not guards_address(seen):
+        return ()
+    own = {each.hardware for each in (seen.interfaces or {}).values()}
+    others = sorted(hardware for hardware, each in seen.claims.items() if each.counts(seen.now) and hardware not in own)
+    told = "another machine, {}, has the virtual address {}"
+    return tuple(Reason(STRANGER_VIP, each, told.format(each, spec.vip)) for each in others)
 
 
 def _told(spec: KeepalivedSpec, source: Address, sighting: Sighting) -> Reason:

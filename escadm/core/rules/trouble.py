@@ -5,7 +5,7 @@ from __future__ import annotations
 from escadm.core.drbd.state import why_unfit
 from escadm.core.reason import Reason
 from escadm.core.rules.network import network_faults
-from escadm.core.rules.strangers import strangers
+from escadm.core.rules.strangers import claimants, strangers
 from escadm.core.situation import Situation
 from escadm.core.states import UnitState
 
@@ -23,7 +23,7 @@ def findings(seen: Situation) -> tuple[Reason, ...]:
     """What is not as it should be on the wire, though it does not keep the role from this node."""
     spec = seen.plan.keepalived
     others = strangers(spec, seen.adverts, seen.now) if spec else ()
-    return (*others, *doubts(seen))
+    return (*others, *claimants(seen), *doubts(seen))
 
 
 def doubts(seen: Situation) -> tuple[Reason, ...]:

@@ -12,6 +12,7 @@ import pytest
 from escadm.agent.inputs import inputs as inputs_module
 from escadm.agent.inputs.inputs import Inputs
 from escadm.core.adverts import Adverts
+from escadm.core.claims import Claim
 from escadm.core.drbd.state import Replica
 from escadm.core.interfaces import Interface
 from escadm.core.plan import Plan
@@ -69,6 +70,7 @@ def test_all_that_is_known_is_gathered(tmp_path: Path) -> None:
         inputs._sure_at = 9.0
         inputs.addresses.interfaces = {"eth0": Interface()}
         inputs.adverts._since = 4.0
+        inputs.claims._claims = {"52:54:00:aa:bb:cc": Claim(1.0, 2.0)}
         inputs.gateway._addresses = (THERE,)
         inputs.gateway.reached, inputs.gateway.gone, inputs.gateway.answered_at = False, True, 3.0
         found: dict[str, Any] = {
@@ -78,6 +80,7 @@ def test_all_that_is_known_is_gathered(tmp_path: Path) -> None:
             "sure_at": 9.0,
             "interfaces": {"eth0": Interface()},
             "adverts": Adverts(4.0),
+            "claims": {"52:54:00:aa:bb:cc": Claim(1.0, 2.0)},
             "gateway": Gateway(True, False, True, 3.0),
             "peer": link.peer,
             "heard_at": 5.0,
@@ -144,7 +147,7 @@ def test_it_listens_where_the_plan_says_and_anew_only_if_that_is_elsewhere(
 ) -> None:
     async def work() -> None:
         inputs = Heard(tmp_path).inputs
-        adverts, gateway = inputs.adverts, inputs.gateway
+        adverts, claims, gateway = inputs.adverts, inputs.claims, inputs.gateway
         before = descriptors()
         Paths(tmp_path).fifo.parent.mkdir(parents=True)
         inputs.words.open()
@@ -152,7 +155,7 @@ def test_it_listens_where_the_plan_says_and_anew_only_if_that_is_elsewhere(
         first, sure_at = inputs.link, inputs._sure_at
         assert first is not None
         assert sure_at > asyncio.get_running_loop().time()
-        assert (gateway.seen.is_asked, adverts._spec) == (True, SPEC)
+        assert (gateway.seen.is_asked, adverts._spec, claims._place) == (True, SPEC, ("lo", SPEC.vip))
         inputs.connect(SPEC)
         assert (inputs.link, inputs._sure_at) == (first, sure_at)
         monkeypatch.setattr(inputs_module, "heartbeat_interval", lambda _: 0.5)
@@ -162,7 +165,7 @@ def test_it_listens_where_the_plan_says_and_anew_only_if_that_is_elsewhere(
         await asyncio.sleep(0)
         inputs.close()
         await asyncio.sleep(0)
-        assert (gateway.seen.is_asked, adverts._spec) == (False, None)
+        assert (gateway.seen.is_asked, adverts._spec, claims._place) == (False, None, None)
         await wait_for(lambda: descriptors() == before)
 
     run(work())

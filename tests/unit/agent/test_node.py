@@ -362,6 +362,19 @@ def test_a_word_that_cannot_be_true_is_questioned(paths: Paths) -> None:
     run(work())
 
 
+def test_the_address_is_guarded_as_it_was_decided(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        node, told = ScriptedNode(paths, pair(), Stubs()), list[bool]()
+        monkeypatch.setattr(node.inputs.claims, "guard", told.append)
+        for guards in (True, False):
+            node._carry_out(replace(node.decision, guards_address=guards))
+        assert told == [True, False]
+        await node.stop_for_good()
+        node.end()
+
+    run(work())
+
+
 def test_role_follows_keepalived_and_is_reached_before_it_is_told(paths: Paths) -> None:
     async def work() -> None:
         stubs = Stubs()
