@@ -1,4 +1,4 @@
-"""``pair``, ``installed``, ``ready``: two machines for one test; ``measured``: figures.
+"""``pair``, ``installed``, ``ready``, ``scene``: two machines for one test; ``measured``: figures.
 
 A test that asks for machines runs once for each Debian release; with the mark ``one_release`` on this machine's own.
 The report of a test that failed has the machines' logs.
@@ -15,7 +15,7 @@ from tests.vm import build
 from tests.vm.image import image
 from tests.vm.packages import packages
 from tests.vm.pair import Pair
-from tests.vm.replicated import make_crossed_pair
+from tests.vm.replicated import Scene, make_crossed_pair
 from tests.vm.uml import NoKernel
 
 Measured = Callable[[str, float], None]
@@ -65,6 +65,13 @@ def ready(cached: str) -> Iterator[Pair]:
     """A healthy replicated pair with a table ``rows``; see tests/vm/replicated.py."""
     with Pair(cached, ready=make_crossed_pair) as machines:
         yield machines
+
+
+@pytest.fixture
+def scene(ready: Pair) -> Iterator[Scene]:
+    """As ``ready``, with a client that writes all the time."""
+    with Scene(ready) as scene:
+        yield scene
 
 
 @pytest.fixture

@@ -132,6 +132,11 @@ class Pair:
         for link in links or LINKS:
             self.block(link, [(machine.name, name) for name in ("a", "b", "client") if name != machine.name])
 
+    def isolate_both(self, *links: str) -> None:
+        """As :meth:`isolate`, both machines at once."""
+        for link in links or LINKS:
+            self.block(link, [("a", "b"), ("a", "client"), ("b", "client")])
+
     def block(self, link: str, pairs: Iterable[tuple[str, str]], *, both_ways: bool = True) -> None:
         """Drop silently what goes between these of ``a``, ``b``, ``client`` on a link, and nothing else."""
         if link not in LINKS:

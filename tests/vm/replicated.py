@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import threading
 import time
@@ -45,6 +46,10 @@ echo "host all all 172.0.0.0/8 trust" >>{DATA}/pg_hba.conf
 umount {MOUNT}
 drbdadm secondary esc
 """
+TENTH = r"(?m)^\d+\.\d"
+WATCH = "setsid sh -c 'while sleep 0.04; do date +%s.%N; pgrep -x postgres >/dev/null && echo runs; done'"
+"""Writes the time of each look, and whether the database is seen to run then."""
+SEEN = "/run/seen"
 
 
 def text_of(machine: Machine) -> str:
@@ -181,9 +186,14 @@ class Writer(threading.Thread):
         assert len(there) == len(set(there))
         return set(there)
 
+    def lost(self) -> list[Row]:
+        """The acknowledged rows that are not there; none that is there is there twice."""
+        there = self.rows()
+        return [row for row in self.acknowledged if row.number not in there]
+
     def check(self) -> None:
         """Every acknowledged row is there, and none twice."""
-        assert {row.number for row in self.acknowledged} - self.rows() == set()
+        assert self.lost() == []
 
 
 class Scene:
@@ -194,6 +204,7 @@ class Scene:
         self.vip = VIP
         self.client = Writer(pair)
         self._marks: dict[str, int] = {}
+        self._watched_since = 0.0
 
     def __enter__(self) -> Scene:
         self.primary, self.standby = wait_healthy(self.pair)
@@ -246,7 +257,28 @@ class Scene:
         machine.escadm("restart", check=False)
         wait_healthy(self.pair)
 
+    def watch(self) -> None:
+        """From now on each machine notes when its database runs, for ``watched``, until its power goes."""
+        for machine in self.pair.machines:
+            machine.sh(f"{WATCH} >{SEEN} 2>/dev/null </dev/null &")
+        self._watched_since = time.monotonic()
+
     # --- what can be seen ---
+
+    def watched(self) -> int:
+        """In how many tenths of a second the database has run since ``watch``; in none of them on both machines."""
+        told = [machine.read(SEEN) or "" for machine in self.pair.machines]
+        looked = [set(re.findall(TENTH, each)) for each in told]
+        half = (time.monotonic() - self._watched_since) * 5
+        assert min(map(len, looked)) > half, "each was looked at, in half of all tenths of a second at least"
+        one, two = (set(re.findall(TENTH + r"(?=\d*\nruns)", each)) for each in told)
+        assert not one & two, "both nodes have run the database at the same time"
+        return len(one | two)
+
+    def never_split(self) -> None:
+        """DRBD has found no data that had parted, on neither machine since its boot."""
+        for machine in self.pair.machines:
+            assert "Split-Brain" not in machine.sh("dmesg")
 
     def reads(self, machine: Machine, words: str, limit: float = 60) -> None:
         """Wait until an administrator reads these words in the machine's status."""
