@@ -291,6 +291,17 @@ class Scene:
         document = machine.status()
         assert words in "\n".join([document["text"], *document["reasons"]])
 
+    def answered(self, machine: Machine) -> None:
+        """Wait for the gateway's next answer to the machine."""
+
+        def answers() -> int:
+            lines = (machine.read("/proc/net/snmp") or "").splitlines()
+            names, values = (line.split() for line in lines if line.startswith("Icmp:"))
+            return int(values[names.index("InEchoReps")])
+
+        before = answers()
+        self.pair.wait_for(lambda: answers() > before, 10, f"an answer to {machine.hostname}", poll=0.01)
+
     def writes_on(self, machine: Machine, limit: float = 90) -> None:
         """Wait until the machine is the primary and has acknowledged one more row."""
         self.pair.wait_for(lambda: machine.role == "MASTER", limit, f"{machine.hostname} to be the primary")
