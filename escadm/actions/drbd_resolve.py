@@ -70,7 +70,7 @@ def _keep_copy(paths: Paths, facts: HostFacts, replica: Replica, teller: Teller)
     except disk.NoRoom as error:
         raise Failed(error.message, "make room there, or go on without a copy: --no-copy") from error
     teller.say(f"what this node had is kept in {target} ({size(used)})")
-    teller.say(f"to look into it: mount -o loop,ro,noload {target} /mnt")
+    teller.say(f"to look into it: mount -o loop {target} /mnt")
 
 
 # --- this node's data stay ---

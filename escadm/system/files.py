@@ -161,8 +161,7 @@ def edit(path: Path, change: Callable[[str], str], mode_of: Callable[[str], int]
     """Replace the text of a file by what ``change`` makes of it, and its mode by that of the new text; whether that
     differs. Nothing happens where there is no file, or the same text in it."""
     with ONE_AT_A_TIME:
-        text = read(path)
-        if text is None or (wanted := change(text)) == text:
+        if (text := read(path)) is None or (wanted := change(text)) == text:
             return False
         return bool(replace_all([RenderedFile(str(path), wanted, mode_of(wanted))], keep=False))
 

@@ -30,7 +30,7 @@ from escadm.system.net import host_facts
 Say = Callable[[Mapping[str, object]], None]
 
 TAKES_OVER_WITHIN = 10.0
-NOBODY = "nobody took the role over: this node stands for it again"
+NOBODY, AGAIN = "nobody took the role over", ": this node stands for it again"
 
 PAIRED = f"both nodes must change together: {'; '.join(PAIRED_STEPS)}"
 
@@ -215,7 +215,8 @@ class Verbs:
             await self._patience.until(lambda: node.decision.is_drained or inputs.vrrp is not Vrrp.MASTER, primary)
             taken = await self._patience.within(TAKES_OVER_WITHIN, self._peer_has_taken_over)
             if not taken and inputs.peer is not None:
-                raise Failed(NOBODY)
+                unfit = node.decision.message.reasons
+                raise Failed(f"{NOBODY}, and this node cannot have it now: {unfit[0]}" if unfit else NOBODY + AGAIN)
         finally:
             wishes.switchover = ""
             node.turns.wake()
@@ -236,7 +237,7 @@ class Verbs:
         spec = self._node.plan.keepalived
         election = ELECTION * spec.advert_interval if spec else 0.0
         if await self._patience.within(election, lambda: self._node.inputs.vrrp is Vrrp.MASTER):
-            raise Failed(NOBODY)
+            raise Failed(NOBODY + AGAIN)
         return "the role was given up; who has it now is not known here, as the peer's address is not"
 
     # --- the peer's key ---

@@ -39,7 +39,14 @@ DISKLESS = "Diskless"
 ASKERS = frozenset({b"drbd_async_h", b"escadm-fence-pe"})
 """The kernel's thread that asks what has become of the peer, and the handler that it asks; names end after 15 bytes."""
 SHOWN_SECRET = re.compile(r'shared-secret\s+"?([^";\s]+)"?;')
-NO_RESOURCE = ("unknown resource", "no such resource", "(158)", "resource not known", "minor not allocated")
+NO_RESOURCE = (
+    "unknown resource",
+    "no such resource",
+    "(158)",
+    "resource not known",
+    "minor not allocated",
+    "no such device",
+)
 NO_META_DATA = ("No valid meta data", "No valid meta-data", "(119)")
 
 

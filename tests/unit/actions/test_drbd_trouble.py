@@ -45,7 +45,7 @@ class Kernel:
         ok: Container[int] = (0,),
         cwd: str | None = None,
     ) -> Completed:
-        said = self.said[argv[0]]
+        said = self.said[argv[-1] if argv[0] == "systemd-run" else argv[0]]
         if isinstance(said, EscadmError):
             raise said
         return Completed(tuple(argv), 0, said, "")

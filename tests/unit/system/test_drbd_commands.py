@@ -171,6 +171,7 @@ def test_the_secret_that_the_kernel_asks_for_is_looked_at() -> None:
     assert commands.read_secret(run) == Secret("0a0a")
     assert run.asked == ["drbdsetup show esc"] * 2
     assert commands.read_secret(Commands(show=(10, "esc: No such resource\n"))) is None
+    assert commands.read_secret(Commands(show=(20, "received netlink error reply: No such device\n"))) is None
     with pytest.raises(Failed, match=r"^cannot ask DRBD how esc is set up: "):
         commands.read_secret(Commands(show=(20, "something else\n")))
 
