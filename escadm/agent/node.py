@@ -117,7 +117,7 @@ class Node:
             absent=self.absent,
             lacks=self.lacks,
             acting=self.acts.running,
-            secret=self.secrets.seen(self.inputs.replica),
+            secret=self.secrets.seen(self.inputs.replica, self.inputs.peer),
             refused=self.secrets.refused,
             secret_acting=self.secrets.running,
             unwritten=self._attempts.troubles(*OTHERS_GO_BY),

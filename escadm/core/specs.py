@@ -34,7 +34,7 @@ class Secret(str):
         return "".join(self)
 
 
-_IN_WORDS = re.compile(r"""(shared-secret(?:=|\s+))("[^"\n]*"|'[^'\n]*'|[^\s;'"]+)""")
+_IN_WORDS = re.compile(r"""(shared-secret(?:=|\s+))("[^"\n]*"|'[^'\n]*'|(?<==)\S+|[^\s;]+)""")
 
 
 def masked(text: str) -> str:

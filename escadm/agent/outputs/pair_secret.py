@@ -9,6 +9,7 @@ from escadm.agent.inputs.identity import Identity
 from escadm.core.drbd.secret import PairSecret, fingerprint
 from escadm.core.drbd.state import Replica
 from escadm.core.drbd.trouble import has_refused_for_its_secret
+from escadm.core.role import Peer
 from escadm.core.rules.secret import SecretAct
 from escadm.core.specs import Secret
 from escadm.errors import EscadmError, Failed
@@ -41,7 +42,7 @@ class PairSecrets:
         self._written = ""
         self._used: str | None = None
         self.refused = False
-        self._connection = ""
+        self._connections = "", ""  # DRBD's here and there
         self._changes = 0
         self._trouble = ""  # what the log has already
         self._task: asyncio.Task[None] | None = None
@@ -51,17 +52,19 @@ class PairSecrets:
         """Whether an act is under way."""
         return self._task is not None and not self._task.done()
 
-    def seen(self, replica: Replica | None) -> PairSecret:
-        """What the next decision goes by; ``replica``: the volume as it is. With its connection all may be another."""
-        connection = replica.connection if replica is not None else ""
-        if connection != self._connection:
-            self._connection = connection
+    def seen(self, replica: Replica | None, peer: Peer | None) -> PairSecret:
+        """What the next decision goes by. With DRBD's connection, here or as the peer tells it, all may be another."""
+        before, told = self._connections, peer.replica if peer is not None else None
+        self._connections = replica.connection if replica else "", told.connection if told else before[1]
+        if self._connections != before:
             self.forget()
+        if self._connections[0] != before[0]:
+            self.refused = False
         return PairSecret(fingerprint(self._identity.secret), self._written, self._used)
 
     def forget(self) -> None:
         """Somebody else may have changed what is written, and what DRBD goes by: it is looked at again."""
-        self._written, self._used, self.refused = "", None, False
+        self._written, self._used = "", None
         self._changes += 1
 
     def do(self, act: SecretAct) -> None:
@@ -72,10 +75,13 @@ class PairSecrets:
         changes = self._changes
         try:
             done = await asyncio.to_thread(_carry_out, act, secret, self._paths)
-            looked = await asyncio.to_thread(_look, self._paths)
+            written, used = await asyncio.to_thread(_look, self._paths)
             if changes == self._changes:  # or it may be old already
-                self._written, self._used, self.refused = looked
-            _check(act, secret, *looked)
+                self._written, self._used = written, used
+            _check(act, secret, written, used)
+            connection = self._connections[0]
+            if not self.refused and await asyncio.to_thread(_has_refused):
+                self.refused = connection == self._connections[0]
         except EscadmError as error:
             self._tell(error.message)
             await asyncio.sleep(RETRY)
@@ -105,15 +111,19 @@ def _carry_out(act: SecretAct, secret: Secret | None, paths: Paths) -> bool:
     return act is not SecretAct.LOOK
 
 
-def _look(paths: Paths) -> tuple[str, str, bool]:
-    """What is written, what DRBD goes by, and whether it has refused the peer for that."""
-    written, used = pair_secret_in(read(paths.drbd_res) or ""), read_secret()
+def _look(paths: Paths) -> tuple[str, str]:
+    """What is written, and what DRBD goes by."""
+    return fingerprint(pair_secret_in(read(paths.drbd_res) or "")), fingerprint(read_secret())
+
+
+def _has_refused() -> bool:
+    """Whether DRBD has stopped connecting because it has refused the peer for its secret."""
     replica = read_replica()
     stopped = replica is not None and replica.connection == "StandAlone"
-    return fingerprint(written), fingerprint(used), stopped and has_refused_for_its_secret(read_kernel_log())
+    return stopped and has_refused_for_its_secret(read_kernel_log())
 
 
-def _check(act: SecretAct, secret: Secret | None, written: str, used: str, _refused: bool) -> None:
+def _check(act: SecretAct, secret: Secret | None, written: str, used: str) -> None:
     """Failed where the act has had no effect: it would be decided again at once."""
     cannot = {
         SecretAct.WRITE: ("write it into esc.res", written == fingerprint(secret)),

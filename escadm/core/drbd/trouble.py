@@ -187,7 +187,11 @@ KERNEL = {
 }
 
 
-UNPROVEN = ("Authentication of peer failed", "expected AuthChallenge packet")
+OURS = "drbd esc"
+UNPROVEN, PROVEN = ("Authentication of peer failed", "expected AuthChallenge packet"), "Peer authenticated using"
+AGAIN = "trying again"
+"""DRBD says so of an authentication that the network has broken off."""
+BEGINS = "StandAlone -> Unconnected )"
 CONNECTED = re.compile(r"conn\( \S+ -> (Connected|WFBitMap[ST]|SyncSource|SyncTarget) \)")
 
 
@@ -201,9 +205,15 @@ def last_refusal(log: str) -> str:
 
 
 def has_refused_for_its_secret(log: str) -> bool:
-    """Whether that was because the peer did not prove to have the shared secret."""
-    line = _refusal_in(log)
-    return any(words in line for words in UNPROVEN)
+    """Whether DRBD's last attempt to connect has ended because the peer did not prove to have the shared secret."""
+    for line in reversed(log.splitlines()):
+        if OURS not in line or AGAIN in line:
+            continue
+        if any(words in line for words in UNPROVEN):
+            return True
+        if PROVEN in line or BEGINS in line or CONNECTED.search(line):
+            return False
+    return False
 
 
 def _refusal_in(log: str) -> str:

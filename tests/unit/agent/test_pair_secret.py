@@ -10,6 +10,7 @@ import pytest
 from escadm.agent.inputs.identity import Identity
 from escadm.agent.outputs import pair_secret
 from escadm.agent.outputs.pair_secret import PairSecrets
+from escadm.core.drbd.evidence import Evidence
 from escadm.core.drbd.secret import PairSecret, fingerprint
 from escadm.core.rules.secret import SecretAct
 from escadm.core.specs import Secret
@@ -18,7 +19,7 @@ from escadm.paths import Paths
 from escadm.render.drbd import SECTION, pair_secret_in, with_pair_secret
 from escadm.render.template import HEAD
 from tests.unit.agent.world import run, wait_for
-from tests.unit.core.situations import STANDBY
+from tests.unit.core.situations import RULES, STANDBY
 
 BARE = f"{HEAD}\n\nresource esc {{\n{SECTION}        protocol C;\n    }}\n}}\n"
 OWN, OLD = Secret("0a" * 31), Secret("0b" * 31)
@@ -32,6 +33,7 @@ class World:
         self.used: Secret | None = None
         self.obeys = True
         self.replica = STANDBY
+        self.peer = replace(RULES, replica=Evidence("Primary", "Connected", "UpToDate"))
         self.log = ""
         self.connects = self.wakes = 0
         paths.drbd_res.parent.mkdir(parents=True)
@@ -71,7 +73,7 @@ class World:
         return self.seen()
 
     def seen(self) -> PairSecret:
-        return self.secrets.seen(self.replica)
+        return self.secrets.seen(self.replica, self.peer)
 
 
 @pytest.fixture
@@ -178,12 +180,15 @@ def test_why_drbd_has_stopped_is_in_the_kernels_log(world: World) -> None:
         for connection, log in (
             ("Connected", world.log),
             ("StandAlone", world.log),
+            ("StandAlone", "the kernel has written too much since\n"),
+            ("Connecting", ""),
             ("StandAlone", "drbd esc: conn( Connected -> Disconnecting )\n"),
         ):
             world.replica, world.log = replace(STANDBY, connection=connection), log
             await world.do(SecretAct.LOOK)
+            world.secrets.forget()
             found.append(world.secrets.refused)
-        assert found == [False, True, False]
+        assert found == [False, True, True, False, False]
 
     run(work())
 
@@ -203,6 +208,23 @@ def test_a_command_that_fails_changes_nothing(
     assert told(caplog) == [("WARNING", "drbd: the secret of the nodes' keys: cannot connect: no")]
 
 
+def test_a_log_that_cannot_be_read_hides_nothing_else(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise Failed("dmesg: no")
+
+    async def work() -> None:
+        monkeypatch.setattr(pair_secret, "read_kernel_log", fail)
+        world.write(OWN)
+        world.replica = replace(STANDBY, connection="StandAlone")
+        assert (await world.do(SecretAct.LOOK)).written == fingerprint(OWN)
+        assert not world.secrets.refused
+
+    run(work())
+    assert told(caplog) == [("WARNING", "drbd: the secret of the nodes' keys: dmesg: no")]
+
+
 def test_all_is_looked_at_again_once_it_may_be_another(world: World) -> None:
     async def work() -> None:
         world.write(OWN)
@@ -210,14 +232,18 @@ def test_all_is_looked_at_again_once_it_may_be_another(world: World) -> None:
         def disconnects() -> None:
             world.replica = replace(STANDBY, connection="Connecting")
 
-        for change in (world.secrets.forget, disconnects):
+        def disconnects_there() -> None:
+            world.peer = replace(RULES, replica=Evidence("Primary", "StandAlone", "UpToDate"))
+
+        for change in (world.secrets.forget, disconnects, disconnects_there):
             assert (await world.do(SecretAct.LOOK)).used == ""
             assert world.seen().written == fingerprint(OWN)
             change()
             assert world.seen() == PairSecret(fingerprint(OWN), "", None)
         await world.do(SecretAct.LOOK)
-        world.secrets.seen(None)
-        assert world.secrets.seen(None).used is None
+        world.peer = replace(RULES, heard=False)
+        assert world.seen().used == "", "a silence says nothing new"
+        assert world.secrets.seen(None, None).used is None
 
     run(work())
 
