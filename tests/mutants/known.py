@@ -24,7 +24,11 @@ KNOWN: Mapping[str, Mapping[str, Mapping[str, str]]] = {
             ),
         },
     },
+    "escadm/core/decide.py": {
+        "": {"False -> True": "the default of what each decision says itself"},
+    },
     "escadm/core/rules/strangers.py": {
+        "strangers": {"any -> all": "they differ where there are two or none, and it is asked of one"},
         "claimants": {
             "without spec is None": "nobody guards an address that is not configured",
             "without {}": "nor one of which it is not known where it is",

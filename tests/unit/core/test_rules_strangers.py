@@ -4,6 +4,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from escadm.core.adverts import Advert, Adverts, Sighting
+from escadm.core.reason import Reason
 from escadm.core.rules.strangers import STRANGER, STRANGER_VIP, strangers
 from escadm.core.specs import Address, KeepalivedSpec
 
@@ -41,6 +42,21 @@ def test_one_that_has_left_or_fallen_silent() -> None:
 def test_another_router_with_our_address() -> None:
     assert codes(OTHER, router=8) == [(STRANGER_VIP, "10.0.0.3")]
     assert codes(OTHER, router=8, spec=UNKNOWN) == [(STRANGER_VIP, "10.0.0.3")]
+
+
+def test_what_is_said_of_them() -> None:
+    told: list[Reason] = []
+    for router in (9, 8):
+        sighting = Sighting(Advert(OTHER, VIP, router, 100, 1.0, (VIP,)), 0.0, 100.0)
+        told += strangers(SPEC, Adverts(0.0, None, {OTHER: sighting}), 100.0)
+    assert [(reason.code, reason.sentence) for reason in told] == [
+        ("foreign-router", "another VRRP router, 10.0.0.3, uses virtual_router_id 9 on eth0"),
+        ("foreign-vip", "another VRRP router, 10.0.0.3, claims 10.0.0.9 with virtual_router_id 8"),
+    ]
+
+
+def test_a_router_of_the_other_family_may_be_the_peer() -> None:
+    assert codes(ip_address("fd00::3")) == []
 
 
 def test_where_the_peer_is_not_known_one_router_is_taken_for_it() -> None:
