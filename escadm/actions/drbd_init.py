@@ -143,7 +143,7 @@ def _already_up(name: str, replica: Replica, leave: Leave, say: Say) -> str:
             "if its data may go: escadm stop, drbdadm down esc, then the same again",
         )
     if leave.keep and replica.disk == "Inconsistent":
-        if replica.connection != "StandAlone" or not installation.was_never_used():
+        if not replica.has_stopped or not installation.was_never_used():
             raise Failed(f"cannot keep what is on {name}: the volume is up, and its data is Inconsistent")
         return _declare(name, say)
     if replica.peer_disk == "UpToDate":

@@ -101,7 +101,7 @@ def keep_local() -> str:
     if must_be_declared(replica):
         installation.declare_good()
         return "this node's data is UpToDate from now on; when the peer comes back, it takes them from here"
-    if replica.connection != "StandAlone":
+    if not replica.has_stopped:
         return "already done: this node's data is UpToDate, and it waits for the peer"
     commands.bring_up()
     return _outcome()
@@ -111,7 +111,7 @@ def _outcome() -> str:
     """What came of the new connection."""
     end = time.monotonic() + ANSWERS_WITHIN
     while (replica := commands.read_replica()) and not replica.is_connected and time.monotonic() < end:
-        if replica.connection == "StandAlone":
+        if replica.has_stopped:
             why = last_refusal(_kernel_log())
             raise Failed(
                 f"cannot connect: DRBD has stopped the replication again{f': {why}' if why else ''}",

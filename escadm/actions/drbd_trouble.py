@@ -62,4 +62,4 @@ def _refusal(replica: Replica, host: Host) -> str:
         return "; dmesg may say why"
     if refused:
         return f"; DRBD has refused the peer (dmesg): {refused}"
-    return "; dmesg may say why" if replica.connection == "StandAlone" else ""
+    return "; dmesg may say why" if replica.has_stopped else ""

@@ -44,7 +44,6 @@ STARTUP_OPTIONS = {"wfc-timeout": "30", "degr-wfc-timeout": "15", "outdated-wfc-
 
 CRAM_HMAC = "sha256"
 
-
 FOLLOWS = "# follows from the keys of both nodes"
 SECTION = "    net {\n"
 PAIR_SECRET = re.compile(
@@ -98,8 +97,7 @@ def render_drbd(spec: DrbdSpec, paths: Paths, pair_secret: Secret | None = None)
             "startup": STARTUP_OPTIONS.items(),
         },
     )
-    if spec.shared_secret is None:
-        text = with_pair_secret(text, pair_secret)
+    text = with_pair_secret(text, pair_secret)
     return RenderedFile(str(paths.drbd_res), text, mode_of(text))
 
 

@@ -30,6 +30,17 @@ def both_cut_off(scene: Scene, primary: Machine) -> None:
     assert not primary.has_address(scene.vip)
 
 
+def vrrp_alone_is_whole_first(scene: Scene, serves: Machine, other: Machine) -> None:
+    """Both are cut off. Once the nodes hear each other, the one with the newer data serves, then and afterwards."""
+    both_cut_off(scene, serves)
+    scene.pair.heal("eth0")
+    scene.writes_on(serves)
+    scene.stays_down(other)
+    scene.pair.heal()
+    scene.healthy(primary=serves)
+    one_served(scene)
+
+
 def one_served(scene: Scene) -> None:
     """Never both at a time since ``watch``, and DRBD has not found that the data had parted."""
     assert scene.watched(), "the watch sees the database"
@@ -85,13 +96,7 @@ def test_the_one_that_went_on_alone_is_cut_off_as_well_and_then_vrrp_alone_is_wh
     scene.pair.isolate(standby)
     scene.reads(standby, OUTDATED)
     scene.writes_on(primary)
-    both_cut_off(scene, primary)
-    scene.pair.heal("eth0")
-    scene.writes_on(primary)
-    scene.stays_down(standby)
-    scene.pair.heal()
-    scene.healthy(primary=primary)
-    one_served(scene)
+    vrrp_alone_is_whole_first(scene, primary, standby)
 
 
 def test_the_same_where_the_first_cut_comes_before_anybody_has_the_role(scene: Scene) -> None:
@@ -117,13 +122,7 @@ def test_the_same_where_the_first_cut_comes_before_anybody_has_the_role(scene: S
     assert volume.disks(alone) == "UpToDate/Outdated"
     scene.reads(preferred, CUT_OFF)
     assert volume.disks(preferred) == "UpToDate/DUnknown"
-    both_cut_off(scene, alone)
-    scene.pair.heal("eth0")
-    scene.writes_on(alone)
-    scene.stays_down(preferred)
-    scene.pair.heal()
-    scene.healthy(primary=alone)
-    one_served(scene)
+    vrrp_alone_is_whole_first(scene, alone, preferred)
 
 
 def test_the_primary_is_cut_off_for_a_moment_and_then_the_standby(scene: Scene) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from escadm.agent.inputs.identity import Identity
 from escadm.core.drbd.secret import PairSecret, fingerprint
-from escadm.core.drbd.state import Replica
+from escadm.core.drbd.state import STAND_ALONE, Replica
 from escadm.core.drbd.trouble import has_refused_for_its_secret
 from escadm.core.role import Peer
 from escadm.core.rules.secret import SecretAct
@@ -16,7 +16,7 @@ from escadm.errors import EscadmError, Failed
 from escadm.log import get
 from escadm.paths import Paths
 from escadm.render.drbd import mode_of, pair_secret_in, with_pair_secret
-from escadm.system.drbd.commands import apply_net_options, connect, read_kernel_log, read_replica, read_secret
+from escadm.system.drbd.commands import apply_net_options, connect, read_kernel_log, read_secret
 from escadm.system.files import edit, read
 
 RETRY = 5.0
@@ -79,9 +79,7 @@ class PairSecrets:
             if changes == self._changes:  # or it may be old already
                 self._written, self._used = written, used
             _check(act, secret, written, used)
-            connection = self._connections[0]
-            if not self.refused and await asyncio.to_thread(_has_refused):
-                self.refused = connection == self._connections[0]
+            await self._learn_why_it_has_stopped()
         except EscadmError as error:
             self._tell(error.message)
             await asyncio.sleep(RETRY)
@@ -92,6 +90,15 @@ class PairSecrets:
             if act is SecretAct.CONNECT:
                 await asyncio.sleep(RETRY)
         asyncio.get_running_loop().call_soon(self._wake)
+
+    @property
+    def _has_stopped(self) -> bool:
+        return self._connections[0] == STAND_ALONE
+
+    async def _learn_why_it_has_stopped(self) -> None:
+        if self._has_stopped and not self.refused:
+            refused = has_refused_for_its_secret(await asyncio.to_thread(read_kernel_log))
+            self.refused = refused and self._has_stopped
 
     def _tell(self, trouble: str) -> None:
         if trouble != self._trouble:
@@ -114,13 +121,6 @@ def _carry_out(act: SecretAct, secret: Secret | None, paths: Paths) -> bool:
 def _look(paths: Paths) -> tuple[str, str]:
     """What is written, and what DRBD goes by."""
     return fingerprint(pair_secret_in(read(paths.drbd_res) or "")), fingerprint(read_secret())
-
-
-def _has_refused() -> bool:
-    """Whether DRBD has stopped connecting because it has refused the peer for its secret."""
-    replica = read_replica()
-    stopped = replica is not None and replica.connection == "StandAlone"
-    return stopped and has_refused_for_its_secret(read_kernel_log())
 
 
 def _check(act: SecretAct, secret: Secret | None, written: str, used: str) -> None:

@@ -95,7 +95,7 @@ def outdates_itself(replica: Replica | None, peer: Peer | None, *, asks: bool, d
     """
     if replica is None or peer is None or replica.is_primary or replica.is_connected:
         return False
-    if replica.connection == "StandAlone" and not peer.asks:
+    if replica.has_stopped and not peer.asks:
         return False
     told = apart(peer)
     if replica.disk not in ("UpToDate", "Consistent") or told is None or told.disk in UNSERVABLE:
@@ -126,7 +126,7 @@ def is_left_alone(replica: Replica | None, peer: Peer | None, *, cut_off: bool, 
     Its copy has to be outdated then. Once it is back, the primary may have died, with all that it has acknowledged. Not
     one whose peer is known to have an older one, nor one that has stopped replicating: that waits for somebody's word.
     """
-    if not (cut_off and behind) or replica is None or replica.is_connected or replica.connection == "StandAlone":
+    if not (cut_off and behind) or replica is None or replica.is_connected or replica.has_stopped:
         return False
     if replica.peer_disk in UNSERVABLE:
         return False

@@ -14,6 +14,7 @@ from escadm.core.specs import masked
 
 KIB = 1024
 
+STAND_ALONE = "StandAlone"
 SYNCS = frozenset({"SyncSource", "SyncTarget"})
 CONNECTING = frozenset({"Connecting", "WFConnection", "Unconnected", "Timeout", "BrokenPipe", "NetworkFailure"})
 
@@ -58,6 +59,11 @@ class Replica:
     @property
     def is_connected(self) -> bool:
         return self.connection == "Connected"
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether DRBD does not even try to connect (StandAlone)."""
+        return self.connection == STAND_ALONE
 
     @property
     def is_syncing(self) -> bool:
@@ -169,7 +175,7 @@ def may_promote(replica: Replica | None) -> tuple[Gate, str]:
         return Gate.REFUSE, "DRBD does not have the volume up"
     if replica.disk in ("Attaching", "Negotiating"):
         return Gate.WAIT, f"the disk is {replica.disk}"
-    if replica.disk == "Consistent" and replica.connection != "StandAlone":
+    if replica.disk == "Consistent" and not replica.has_stopped:
         return Gate.WAIT, f"{CONSISTENT}: waiting for it"
     why = why_unfit(replica)  # whether the peer is Primary still DRBD finds out best, by trying
     return (Gate.REFUSE, why) if why else (Gate.GO, "")
@@ -184,7 +190,7 @@ def why_unfit(replica: Replica | None) -> str:
         return why
     if replica.disk == "Consistent":
         return CONSISTENT
-    if replica.disk == "UpToDate" and replica.connection == "StandAlone":
+    if replica.disk == "UpToDate" and replica.has_stopped:
         return "replication has stopped (StandAlone), and the peer may have newer data"
     return ""
 

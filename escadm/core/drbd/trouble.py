@@ -63,7 +63,7 @@ def unfitness(replica: Replica, peer: Evidence | None) -> Reason | None:
     alone = why and not replica.is_connected and replica.has_disk
     if alone and is_split(replica, peer):
         return SPLIT
-    if alone and replica.connection == "StandAlone":
+    if alone and replica.has_stopped:
         why = f"{why}{MORE}"
     elif alone and peer is None and replica.disk in ("Consistent", "Outdated"):
         why = f"{why}: {LOST_PEER}"
@@ -94,7 +94,7 @@ def degradation(replica: Replica | None, peer: Evidence | None = None) -> Reason
 def _apart(replica: Replica, peer: Evidence | None) -> Reason:
     if is_split(replica, peer):
         return SPLIT
-    if replica.connection == "StandAlone":
+    if replica.has_stopped:
         return STOPPED
     if peer is not None and peer.connection == "StandAlone":
         return STOPPED_THERE

@@ -89,7 +89,7 @@ def _worked_out(seen: Situation) -> PairSecret:
 
 
 def _has_stopped(seen: Situation) -> bool:
-    return seen.replica is not None and seen.replica.connection == "StandAlone"
+    return seen.replica is not None and seen.replica.has_stopped
 
 
 def _knows_of_none(seen: Situation) -> bool:

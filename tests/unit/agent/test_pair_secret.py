@@ -40,7 +40,6 @@ class World:
         self.write(None)
         monkeypatch.setattr(pair_secret, "RETRY", 0.0)
         monkeypatch.setattr(pair_secret, "read_secret", lambda: self.used)
-        monkeypatch.setattr(pair_secret, "read_replica", lambda: self.replica)
         monkeypatch.setattr(pair_secret, "read_kernel_log", lambda: self.log)
         monkeypatch.setattr(pair_secret, "apply_net_options", self._apply)
         monkeypatch.setattr(pair_secret, "connect", self._connect)
